@@ -34,53 +34,55 @@ class Code:
     title: str
 
 
-CODES: Final[Mapping[str, Code]] = MappingProxyType({
-    # 400: the request cannot be understood
-    "body_not_parseable": Code(400, "The body is not what its content type says."),
-    "credentials_ambiguous": Code(400, "Two refresh tokens came along; send one."),
-    "host_unknown": Code(400, "This host name is not served here."),
-    # 401: nobody is signed in by this request
-    "not_signed_in": Code(401, "No credential came along."),
-    "credential_malformed": Code(401, "The credential has a form that was never issued here."),
-    "credential_invalid": Code(401, "The credential is not authentic."),
-    "credential_duplicate": Code(401, "The credential cookie came twice; none is believed."),
-    "transport_mismatch": Code(401, "The credential came in another envelope than it was issued for."),
-    "token_expired": Code(401, "The access token has expired; refresh it."),
-    "session_ended": Code(401, "The session was signed out or ended."),
-    "session_expired": Code(401, "The session reached its absolute time limit."),
-    "session_idle": Code(401, "The session was not used for too long."),
-    "session_replaced": Code(401, "The session was replaced by a newer sign-in."),
-    "refresh_reused": Code(401, "The refresh token was used by two parties; the session was ended."),
-    "store_rolled_back": Code(401, "The store lost recent writes; the session was ended."),
-    "invalid_credentials": Code(401, "The address or the password is wrong."),
-    # 403: signed in, but not for this
-    "cross_origin": Code(403, "The request came from another site."),
-    "role_missing": Code(403, "The signed-in subject does not hold a required role."),
-    "scope_missing": Code(403, "The credential does not carry a required scope."),
-    "step_up_required": Code(403, "The sign-in is too long ago for this; sign in again."),
-    # 404, 405, 409
-    "not_found": Code(404, "There is nothing here."),
-    "session_not_found": Code(404, "None of your sessions has this id."),
-    "method_not_allowed": Code(405, "This address does not take this method."),
-    "email_taken": Code(409, "An account with this address exists."),
-    # 413, 415, 422, 429, 431
-    "body_too_large": Code(413, "The body is larger than 64 KiB."),
-    "content_type_unsupported": Code(415, "The body must be declared as application/json."),
-    "body_invalid": Code(422, "The body does not have the expected shape."),
-    "credential_not_allowed": Code(422, "This credential or transport is not offered here."),
-    "claims_too_large": Code(422, "The claims do not fit into a credential of 4096 bytes."),
-    "email_invalid": Code(422, "The address is not one that mail can be sent to."),
-    "password_too_short": Code(422, "The password is too short."),
-    "password_too_long": Code(422, "The password is too long."),
-    "password_common": Code(422, "The password is one of those that are tried first."),
-    "password_context": Code(422, "The password consists of words that belong to this service or account."),
-    "too_many_attempts": Code(429, "Too many failed attempts; wait and try again."),
-    "headers_too_large": Code(431, "The Cookie header is larger than 8 KiB."),
-    # 5xx
-    "internal_error": Code(500, "Something failed here; nothing was granted."),
-    "overloaded": Code(503, "Too much is waiting; try again in a moment."),
-    "store_unavailable": Code(503, "The store cannot be asked at the moment; nothing was granted."),
-})
+CODES: Final[Mapping[str, Code]] = MappingProxyType(
+    {
+        # 400: the request cannot be understood
+        "body_not_parseable": Code(400, "The body is not what its content type says."),
+        "credentials_ambiguous": Code(400, "Two refresh tokens came along; send one."),
+        "host_unknown": Code(400, "This host name is not served here."),
+        # 401: nobody is signed in by this request
+        "not_signed_in": Code(401, "No credential came along."),
+        "credential_malformed": Code(401, "The credential has a form that was never issued here."),
+        "credential_invalid": Code(401, "The credential is not authentic."),
+        "credential_duplicate": Code(401, "The credential cookie came twice; none is believed."),
+        "transport_mismatch": Code(401, "The credential came in another envelope than it was issued for."),
+        "token_expired": Code(401, "The access token has expired; refresh it."),
+        "session_ended": Code(401, "The session was signed out or ended."),
+        "session_expired": Code(401, "The session reached its absolute time limit."),
+        "session_idle": Code(401, "The session was not used for too long."),
+        "session_replaced": Code(401, "The session was replaced by a newer sign-in."),
+        "refresh_reused": Code(401, "The refresh token was used by two parties; the session was ended."),
+        "store_rolled_back": Code(401, "The store lost recent writes; the session was ended."),
+        "invalid_credentials": Code(401, "The address or the password is wrong."),
+        # 403: signed in, but not for this
+        "cross_origin": Code(403, "The request came from another site."),
+        "role_missing": Code(403, "The signed-in subject does not hold a required role."),
+        "scope_missing": Code(403, "The credential does not carry a required scope."),
+        "step_up_required": Code(403, "The sign-in is too long ago for this; sign in again."),
+        # 404, 405, 409
+        "not_found": Code(404, "There is nothing here."),
+        "session_not_found": Code(404, "None of your sessions has this id."),
+        "method_not_allowed": Code(405, "This address does not take this method."),
+        "email_taken": Code(409, "An account with this address exists."),
+        # 413, 415, 422, 429, 431
+        "body_too_large": Code(413, "The body is larger than 64 KiB."),
+        "content_type_unsupported": Code(415, "The body must be declared as application/json."),
+        "body_invalid": Code(422, "The body does not have the expected shape."),
+        "credential_not_allowed": Code(422, "This credential or transport is not offered here."),
+        "claims_too_large": Code(422, "The claims do not fit into a credential of 4096 bytes."),
+        "email_invalid": Code(422, "The address is not one that mail can be sent to."),
+        "password_too_short": Code(422, "The password is too short."),
+        "password_too_long": Code(422, "The password is too long."),
+        "password_common": Code(422, "The password is one of those that are tried first."),
+        "password_context": Code(422, "The password consists of words that belong to this service or account."),
+        "too_many_attempts": Code(429, "Too many failed attempts; wait and try again."),
+        "headers_too_large": Code(431, "The Cookie header is larger than 8 KiB."),
+        # 5xx
+        "internal_error": Code(500, "Something failed here; nothing was granted."),
+        "overloaded": Code(503, "Too much is waiting; try again in a moment."),
+        "store_unavailable": Code(503, "The store cannot be asked at the moment; nothing was granted."),
+    }
+)
 """Code → status and title. Codes are stable: a client may branch on them. docs/errors.md lists them."""
 
 

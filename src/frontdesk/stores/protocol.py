@@ -1,0 +1,269 @@
+"""What a store promises. These docstrings are the contract; `frontdesk.testing.StoreSuite` is their test.
+
+For every operation:
+
+- A store never reads a clock: `now` is an argument, an aware datetime in UTC.
+- "Not found" is None or False. Only faults raise, and they raise `StoreError`: then nothing is known about the
+  outcome except that no half of it is there. Misuse raises TypeError or ValueError.
+- Each decision is one atomic call that returns its outcome; there is no read-then-write for callers to get wrong.
+- An operation that returned is durable as far as the store promises durability (docs/stores.md).
+- Create inserts only, touch updates only: nothing that ended, was consumed or was removed comes back.
+- Records of one realm are invisible in every other; ids of equal text in two realms are two records.
+- Cancelling the awaiting task leaves the operation done or not done, never half done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from frontdesk.core.accounts import Account
+from frontdesk.core.revocation import Entry
+from frontdesk.core.rotation import Decision
+from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy
+from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
+from frontdesk.errors import Refusal
+
+
+class Ask(Enum):
+    """`peek_session` could not answer without waiting: await `read_session` instead."""
+
+    ASK = "ask"
+
+
+ASK = Ask.ASK
+
+
+class Created(msgspec.Struct, frozen=True):
+    """The session was inserted. `ended` are those that it replaced or displaced, in the same transaction."""
+
+    ended: tuple[Session, ...] = ()
+
+
+class NotCreated(Enum):
+    """Why a session was not inserted; nothing changed."""
+
+    EPOCH_MOVED = "epoch_moved"
+    """The subject was revoked since the epochs were read: the sign-in must be decided again."""
+    ID_TAKEN = "id_taken"
+    """A session with this id exists or existed."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The session has ended. `now` is False when it had ended before this call; then nothing was written."""
+
+    session: Session
+    now: bool
+
+
+KeyState = Literal["next", "current", "old", "compromised"]
+
+
+class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A signing key at rest. `sealed` is its private part, encrypted under the master key."""
+
+    id: str
+    realm: str
+    algorithm: str
+    state: KeyState
+    public: str
+    sealed: bytes
+    created_at: datetime
+
+    def __repr__(self) -> str:
+        return f"StoredKey(id={self.id!r}, realm={self.realm!r}, {self.algorithm}, {self.state})"
+
+
+class Poll(msgspec.Struct, frozen=True):
+    """What the revocation log holds after a cursor.
+
+    `entries` are in the order of their numbers and without gaps; `cursor` is to be passed next. `history`
+    identifies the store's history: when it changes, the log is another one and a reader starts at 0.
+    """
+
+    entries: tuple[Entry, ...]
+    cursor: int
+    history: str
+
+
+class Store(Protocol):
+    """Sessions, accounts, attempts, keys and the revocation log of one deployment."""
+
+    async def open(self) -> None:
+        """Make the store usable; apply outstanding migrations where the engine does so by itself. Idempotent."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted, release everything. Idempotent; a closed store raises StoreError."""
+        ...
+
+    async def check(self) -> None:
+        """Return when the store answers reads and accepts writes; else raise StoreError."""
+        ...
+
+    # --- sessions ---------------------------------------------------------------------------------------------
+
+    async def epochs(self, realm: str, subject: str) -> Epochs:
+        """The epochs under which a sign-in of `subject` must be inserted. (0, 0) for an unknown subject."""
+        ...
+
+    async def create_session(
+        self,
+        session: Session,
+        *,
+        replaces: str | None,
+        max_sessions: int,
+        now: datetime,
+    ) -> Created | NotCreated:
+        """Insert `session` if its epochs are still the current ones and its id was never used.
+
+        In the same transaction: the session `replaces` (same realm) ends as `replaced` if it stands, whichever
+        subject it has; of the subject's sessions that still stand at `now` the oldest, by `created_at` then id,
+        end as `evicted` until `max_sessions` stand. Each ended session gets a revocation entry.
+        """
+        ...
+
+    def peek_session(self, realm: str, session_id: str) -> Session | Ask | None:
+        """`read_session`, if it can be answered here and now without waiting for anything; else `ASK`.
+
+        Sees every write that was acknowledged before the call, by any process. Raises StoreError on a fault.
+        """
+        ...
+
+    async def read_session(self, realm: str, session_id: str) -> Session | None:
+        """The session, ended ones included, or None. Sees every write acknowledged before the call."""
+        ...
+
+    async def list_sessions(self, realm: str, subject: str, now: datetime) -> tuple[Session, ...]:
+        """The subject's sessions that stand at `now`, newest first by `created_at`."""
+        ...
+
+    async def touch_session(self, realm: str, session_id: str, seen_at: datetime) -> bool:
+        """Move `last_seen_at` forward to `seen_at` if the session stands at `seen_at`. True when it moved."""
+        ...
+
+    async def rotate(
+        self, realm: str, session_id: str, presented: int, now: datetime, policy: SessionPolicy
+    ) -> Decision | None:
+        """Decide on an authentic refresh token of generation `presented` (`core.rotation.decide`) and apply it.
+
+        Atomic: the decision is the one for the row as it stood when it was written (a compare-and-set that
+        covers generation, parent and that it has not ended; who changes no row reads again and decides again).
+        A decision that ends the session appends its revocation entry in the same transaction. None: no row.
+        """
+        ...
+
+    async def end_session(
+        self, realm: str, session_id: str, *, reason: EndReason, now: datetime, subject: str | None = None
+    ) -> Ended | None:
+        """End a session and append its entry. None: there is no such session (or it is not `subject`'s)."""
+        ...
+
+    async def end_subject(
+        self, realm: str, subject: str, *, reason: EndReason, now: datetime, keep: str | None = None
+    ) -> tuple[Session, ...]:
+        """End the subject's standing sessions; returns those that ended by this call.
+
+        Without `keep`: the subject epoch grows, so that a sign-in in flight is refused, and one `subject` entry
+        is appended, even when no session stood. With `keep`: every session but that one ends, each with its own
+        entry, and the epoch stays.
+        """
+        ...
+
+    async def update_subject(
+        self,
+        realm: str,
+        subject: str,
+        *,
+        roles: Sequence[str] | None,
+        scope: Sequence[str] | None,
+        claims: Mapping[str, Any] | None,
+        now: datetime,
+    ) -> int:
+        """Set what is not None in the subject's standing sessions, and `roles` in its account; returns how many
+        sessions changed."""
+        ...
+
+    # --- accounts ---------------------------------------------------------------------------------------------
+
+    async def create_account(self, account: Account) -> bool:
+        """Insert. False: the id or the address (compared byte by byte) is taken in this realm."""
+        ...
+
+    async def account_by_email(self, realm: str, email: str) -> Account | None:
+        """The account with exactly this canonical address."""
+        ...
+
+    async def account_by_id(self, realm: str, account_id: str) -> Account | None:
+        """The account with this id."""
+        ...
+
+    async def list_accounts(self, realm: str, *, after: str = "", limit: int = 100) -> tuple[Account, ...]:
+        """Accounts ordered by address, those after the address `after`, at most `limit`."""
+        ...
+
+    async def replace_password(self, realm: str, account_id: str, *, old: str, new: str) -> bool:
+        """Set the sealed password hash to `new` if it still is `old`."""
+        ...
+
+    # --- attempts ---------------------------------------------------------------------------------------------
+
+    async def admit_attempt(
+        self, realm: str, keys: AttemptKeys, now: datetime, policy: ThrottlePolicy
+    ) -> Refusal | None:
+        """Reserve one password check on every counter of `keys`, or refuse with `too_many_attempts`.
+
+        The reservation counts as a failure until `attempt_succeeded` gives it back. A refusal changes nothing.
+        """
+        ...
+
+    async def attempt_succeeded(self, realm: str, keys: AttemptKeys, now: datetime, policy: ThrottlePolicy) -> None:
+        """Give the reservation back and clear the account's counters."""
+        ...
+
+    async def clear_attempts(self, realm: str, key: bytes) -> bool:
+        """Remove one counter (`frontdesk users unlock`). False: there was none."""
+        ...
+
+    # --- values that are good once ------------------------------------------------------------------------------
+
+    async def put_once(self, realm: str, purpose: str, key: bytes, value: bytes, *, expires_at: datetime) -> bool:
+        """Insert a value that can be consumed once, until `expires_at`. False: the key is or was in use.
+
+        A consumed key stays taken until `purge` after its expiry.
+        """
+        ...
+
+    async def consume(self, realm: str, purpose: str, key: bytes, now: datetime) -> bytes | None:
+        """The value, to exactly one caller ever; None: unknown, expired at `now`, or consumed."""
+        ...
+
+    # --- keys -------------------------------------------------------------------------------------------------
+
+    async def add_key(self, key: StoredKey, *, only_if_none_current: bool = False) -> bool:
+        """Insert. False: the id is taken, or `only_if_none_current` and the realm has a current key of any kind."""
+        ...
+
+    async def list_keys(self, realm: str) -> tuple[StoredKey, ...]:
+        """All keys of the realm, oldest first."""
+        ...
+
+    # --- the log ----------------------------------------------------------------------------------------------
+
+    async def poll(self, cursor: int, *, limit: int = 1000) -> Poll:
+        """At most `limit` entries of all realms with a number above `cursor`."""
+        ...
+
+    # --- housekeeping -----------------------------------------------------------------------------------------
+
+    async def purge(self, now: datetime, *, limit: int = 500) -> int:
+        """Remove at most `limit` records that no decision needs any more; returns how many.
+
+        Sessions one day after their absolute limit and seven days after they ended; attempts, values and
+        revocation entries once expired. Call again while it returns `limit`.
+        """
+        ...
