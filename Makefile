@@ -1,0 +1,64 @@
+# `make serve` and `make test` do all their own set-up and may be run again at any time. `make help` lists the rest.
+# PYTHON= names the interpreter that .venv is made with (default python3).
+
+PORT ?= 8000
+# The database file of `make serve`; empty means frontdesk.db in this directory.
+DATA ?=
+# Further arguments for `make lock`, for example LOCK=--upgrade.
+LOCK ?=
+
+BIN := .venv/bin
+# The order of sets and dicts of str does not change from run to run.
+PYTEST := PYTHONHASHSEED=0 $(BIN)/pytest
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' $(LOCK)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help serve test test-faults lint types imports format coverage lock clean setup-server setup-dev
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+serve: setup-server ## start the server for development (PORT=8000, DATA=frontdesk.db)
+	@exec $(BIN)/frontdesk serve --dev --port $(PORT) $(if $(DATA),--store 'sqlite:///$(DATA)')
+
+test: lint types imports ## lint, types, import rules and all tests but the destructive ones
+	$(PYTEST) --cov --cov-report=
+	@printf 'Coverage with branches: %s %%\n' "$$($(BIN)/coverage report --format=total)"
+
+test-faults: setup-dev ## the slow, destructive tests: kill, crash, disk full
+	$(PYTEST) -m faults
+
+lint: setup-dev ## ruff: rules and format
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+
+types: setup-dev ## mypy over everything, pyright over the examples
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+imports: setup-dev ## who may import whom
+	$(BIN)/lint-imports --no-logo
+
+format: setup-dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+coverage: setup-dev ## after `make test`: the lines and branches that no test reached
+	$(BIN)/coverage report --skip-covered --show-missing
+
+lock: setup-dev ## write the lock files anew (LOCK=--upgrade for newer versions)
+	$(COMPILE) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	$(COMPILE) --extra server --group build pyproject.toml --constraints requirements/dev.txt \
+		--output-file requirements/server.txt
+
+clean: ## remove everything that these targets made, databases excepted
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist
+	find src tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+setup-server:
+	@scripts/setup server
+
+setup-dev:
+	@scripts/setup dev
