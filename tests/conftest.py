@@ -1,0 +1,43 @@
+"""What holds for every test: the same examples on every run, no setting from outside, a time zone that is not UTC."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.requirements import demanded, find_chromium, find_vectors
+
+# Examples are derived from the test itself and nothing is remembered, so a run says the same as the one before.
+settings.register_profile("frontdesk", derandomize=True, deadline=None, database=None)
+settings.load_profile("frontdesk")
+
+_FOR_THE_TESTS = frozenset({"FRONTDESK_REQUIRE", "FRONTDESK_VECTORS"})
+
+
+def pytest_configure() -> None:
+    """Refuse a misspelt FRONTDESK_REQUIRE; forget a developer's own settings; leave UTC, so that local time shows."""
+    try:
+        demanded()
+    except ValueError as error:
+        raise pytest.UsageError(f"FRONTDESK_REQUIRE: {error}") from None
+    for name in [name for name in os.environ if name.startswith("FRONTDESK_")]:
+        if name not in _FOR_THE_TESTS:
+            del os.environ[name]
+    os.environ["TZ"] = "Chatham-12:45"
+    time.tzset()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Debian's Chromium, for Playwright's `executable_path`."""
+    return find_chromium()
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The directory of published test vectors."""
+    return find_vectors()

@@ -1,0 +1,59 @@
+"""What some tests need beside Python packages, and what happens when it is missing.
+
+A clone without Chromium or without the published vectors still runs every other test: those that need them are
+skipped, with a sentence that says why. `FRONTDESK_REQUIRE` turns such a skip into a failure: it lists what must
+be there (`browser,vectors`) or is `all`, as in `.ci/run`. A name that nobody knows is refused, because a misspelt
+one would demand nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Need(StrEnum):
+    """Something outside the Python packages that a test cannot do without."""
+
+    BROWSER = "browser"
+    SERVER = "server"
+    VECTORS = "vectors"
+
+
+def demanded(environ: Mapping[str, str] = os.environ) -> frozenset[Need]:
+    """The needs that `FRONTDESK_REQUIRE` lists; `ValueError` for a word that is none of them."""
+    words = {word.strip() for word in environ.get("FRONTDESK_REQUIRE", "").split(",")} - {""}
+    if "all" in words:
+        return frozenset(Need)
+    return frozenset(Need(word) for word in words)
+
+
+def missing(need: Need, sentence: str, environ: Mapping[str, str] = os.environ) -> NoReturn:
+    """End the running test: it fails where `need` is demanded and is skipped elsewhere, saying `sentence`."""
+    if need in demanded(environ):
+        pytest.fail(f"FRONTDESK_REQUIRE demands {need}: {sentence}", pytrace=False)
+    pytest.skip(sentence)
+
+
+def find_chromium() -> Path:
+    """The browser that Debian's package `chromium` installs; ends the test when there is none."""
+    found = shutil.which("chromium")
+    if found is None:
+        missing(Need.BROWSER, "chromium is not installed")
+    return Path(found)
+
+
+def find_vectors(environ: Mapping[str, str] = os.environ) -> Path:
+    """The directory of published test vectors: `FRONTDESK_VECTORS`, or `../shared/vectors` beside this checkout."""
+    directory = ROOT / environ.get("FRONTDESK_VECTORS", "../shared/vectors")
+    if not directory.is_dir():
+        missing(Need.VECTORS, "there is no directory of test vectors; FRONTDESK_VECTORS names it", environ)
+    return directory
