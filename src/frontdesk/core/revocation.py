@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from frontdesk.core.sessions import Epochs, SessionPolicy
+from frontdesk.core.sessions import LARGEST_ABSOLUTE, Epochs
 
 EntryKind = Literal["session", "subject", "key", "all"]
 
@@ -38,19 +38,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-def entry_expiry(at: datetime, kind: EntryKind, session_limit: timedelta) -> datetime:
+def entry_expiry(at: datetime, kind: EntryKind) -> datetime:
     """Until when an entry must be kept: the largest lifetime of what it ends, and the skew.
 
-    A session's rows end with the entry, in one transaction; only access tokens outlive it. A subject, key or realm
-    entry is kept for a whole session as well, since a restored copy of the store may still hold the rows.
+    A session's row ends with the entry, in one transaction; only access tokens outlive it. A subject, key or realm
+    entry is kept for a whole session as well, since a restored copy of the store may still hold the rows. No policy
+    is asked: what was configured when the rows were made is not known any more.
     """
-    lifetime = LARGEST_ACCESS_TOKEN if kind == "session" else max(session_limit, LARGEST_ACCESS_TOKEN)
+    lifetime = LARGEST_ACCESS_TOKEN if kind == "session" else LARGEST_ABSOLUTE
     return at + lifetime + SKEW
-
-
-def session_limit(policy: SessionPolicy) -> timedelta:
-    """The longest that a session can live under `policy`."""
-    return policy.absolute
 
 
 class RevocationIndex:

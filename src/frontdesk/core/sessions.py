@@ -30,6 +30,9 @@ EndReason = Literal["signed_out", "revoked", "replaced", "reused", "rolled_back"
 
 END_REASONS: Final[tuple[str, ...]] = get_args(EndReason)
 
+LARGEST_ABSOLUTE: Final = timedelta(days=400)
+"""No configuration lets a session live longer; browsers keep no cookie longer either (RFC 6265bis section 5.5)."""
+
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -42,9 +45,6 @@ class Epochs(msgspec.Struct, frozen=True):
 
     realm: int = 0
     subject: int = 0
-
-    def __le__(self, other: Epochs) -> bool:
-        return self.realm <= other.realm and self.subject <= other.subject
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +120,7 @@ class SessionPolicy:
     late_retry: Literal["reissue", "end"] = "reissue"
 
     def __post_init__(self) -> None:
-        if not timedelta(0) < self.idle <= self.absolute <= timedelta(days=400):
+        if not timedelta(0) < self.idle <= self.absolute <= LARGEST_ABSOLUTE:
             raise ValueError("idle must be above zero, at most absolute, and absolute at most 400 days")
         if not timedelta(seconds=10) <= self.access_token <= timedelta(minutes=60):
             raise ValueError("access_token must be between 10 seconds and 60 minutes")

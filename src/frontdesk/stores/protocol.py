@@ -8,6 +8,8 @@ For every operation:
 - Each decision is one atomic call that returns its outcome; there is no read-then-write for callers to get wrong.
 - An operation that returned is durable as far as the store promises durability (docs/stores.md).
 - Create inserts only, touch updates only: nothing that ended, was consumed or was removed comes back.
+- A session stands while `core.sessions.evaluate` refuses nothing. What takes rights away reaches every session that
+  has not *ended*, expired ones included: clocks step back and differ, and must not give anything back.
 - Records of one realm are invisible in every other; ids of equal text in two realms are two records.
 - Cancelling the awaiting task leaves the operation done or not done, never half done.
 """
@@ -50,7 +52,7 @@ class NotCreated(Enum):
     EPOCH_MOVED = "epoch_moved"
     """The subject was revoked since the epochs were read: the sign-in must be decided again."""
     ID_TAKEN = "id_taken"
-    """A session with this id exists or existed."""
+    """A session with this id exists or existed (as far back as `purge` has left it; ids are 16 random bytes)."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -81,8 +83,9 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
 class Poll(msgspec.Struct, frozen=True):
     """What the revocation log holds after a cursor.
 
-    `entries` are in the order of their numbers and without gaps; `cursor` is to be passed next. `history`
-    identifies the store's history: when it changes, the log is another one and a reader starts at 0.
+    `entries` are in the order of their numbers and without gaps, except for what `purge` removed; no number is used
+    twice. `cursor` is to be passed next. `history` identifies the store's history: when it changes, the log is
+    another one and a reader starts at 0.
     """
 
     entries: tuple[Entry, ...]
@@ -98,7 +101,7 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what was accepted, release everything. Idempotent; a closed store raises StoreError."""
+        """Finish what was accepted, release everything. Idempotent; until `open`, every call raises StoreError."""
         ...
 
     async def check(self) -> None:
@@ -121,9 +124,9 @@ class Store(Protocol):
     ) -> Created | NotCreated:
         """Insert `session` if its epochs are still the current ones and its id was never used.
 
-        In the same transaction: the session `replaces` (same realm) ends as `replaced` if it stands, whichever
-        subject it has; of the subject's sessions that still stand at `now` the oldest, by `created_at` then id,
-        end as `evicted` until `max_sessions` stand. Each ended session gets a revocation entry.
+        In the same transaction: the session `replaces` (same realm) ends as `replaced` if it has not ended, whichever
+        subject it has; of the subject's other sessions that still stand at `now` the oldest, by `created_at` then id,
+        end as `evicted` until `max_sessions` stand with the new one. Each ended session gets a revocation entry.
         """
         ...
 
@@ -166,7 +169,7 @@ class Store(Protocol):
     async def end_subject(
         self, realm: str, subject: str, *, reason: EndReason, now: datetime, keep: str | None = None
     ) -> tuple[Session, ...]:
-        """End the subject's standing sessions; returns those that ended by this call.
+        """End the subject's sessions that have not ended; returns those that ended by this call.
 
         Without `keep`: the subject epoch grows, so that a sign-in in flight is refused, and one `subject` entry
         is appended, even when no session stood. With `keep`: every session but that one ends, each with its own
@@ -184,8 +187,10 @@ class Store(Protocol):
         claims: Mapping[str, Any] | None,
         now: datetime,
     ) -> int:
-        """Set what is not None in the subject's standing sessions, and `roles` in its account; returns how many
-        sessions changed."""
+        """Set what is not None in the subject's sessions that have not ended, and `roles` in its account.
+
+        Returns how many of those sessions stand at `now`.
+        """
         ...
 
     # --- accounts ---------------------------------------------------------------------------------------------
@@ -217,12 +222,16 @@ class Store(Protocol):
     ) -> Refusal | None:
         """Reserve one password check on every counter of `keys`, or refuse with `too_many_attempts`.
 
-        The reservation counts as a failure until `attempt_succeeded` gives it back. A refusal changes nothing.
+        The reservation counts as a failure until `attempt_succeeded` gives it back. A refusal counts nowhere.
+        The arithmetic is `core.throttle.admit`; what it says is stored in the same transaction.
         """
         ...
 
-    async def attempt_succeeded(self, realm: str, keys: AttemptKeys, now: datetime, policy: ThrottlePolicy) -> None:
-        """Give the reservation back and clear the account's counters."""
+    async def attempt_succeeded(self, realm: str, keys: AttemptKeys, admitted_at: datetime) -> None:
+        """Give back the reservation made under `now=admitted_at`, clear the account's counters and the pair's.
+
+        The arithmetic is `core.throttle.succeeded`.
+        """
         ...
 
     async def clear_attempts(self, realm: str, key: bytes) -> bool:
