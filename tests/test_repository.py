@@ -83,6 +83,14 @@ def definitions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef 
                 yield f"{named(path)}: {node.name}", node
 
 
+def imported_by(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return [node.module or ""]
+    return []
+
+
 @pytest.mark.parametrize(
     ("pattern", "example"),
     [
@@ -153,6 +161,23 @@ def test_importing_the_package_imports_no_framework_and_no_driver() -> None:
     roots = {name.partition(".")[0] for name in json.loads(loaded.stdout)}
     assert "frontdesk" in roots
     assert roots & (FRAMEWORKS | DRIVERS) == set()
+
+
+def test_the_source_imports_nothing_that_is_not_declared() -> None:
+    project = PROJECT["project"]
+    declared = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    distributions = {re.split(r"[^\w-]", requirement)[0] for requirement in declared}
+    known = {"argon2" if name == "argon2-cffi" else name for name in distributions}
+    imported = {
+        name.partition(".")[0]
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in imported_by(node)
+    }
+    assert imported - known - set(sys.stdlib_module_names) == set()
 
 
 def test_only_the_clock_reads_the_time() -> None:
