@@ -157,6 +157,11 @@ _MAX_PASSES: Final = 64
 _MAX_LANES: Final = 64
 
 
+def _within_ceiling(memory_kib: int, passes: int, lanes: int) -> bool:
+    # Eight blocks of 1 KiB per lane are the least that argon2 can work with (RFC 9106 section 3.1).
+    return 1 <= lanes <= _MAX_LANES and 1 <= passes <= _MAX_PASSES and 8 * lanes <= memory_kib <= _MAX_MEMORY_KIB
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashParameters:
     """The cost of one argon2id hash: memory in KiB, passes over it, lanes (RFC 9106 section 3.1: m, t, p).
@@ -227,11 +232,6 @@ def needs_rehash(phc: str, parameters: HashParameters) -> bool:
     """Was `phc` made with other parameters, salt or tag size than would be used now? ValueError as `parse_phc`."""
     wanted = HashCost(parameters.memory_kib, parameters.passes, parameters.lanes, SALT_BYTES, TAG_BYTES)
     return parse_phc(phc) != wanted
-
-
-def _within_ceiling(memory_kib: int, passes: int, lanes: int) -> bool:
-    # Eight blocks of 1 KiB per lane are the least that argon2 can work with (RFC 9106 section 3.1).
-    return 1 <= lanes <= _MAX_LANES and 1 <= passes <= _MAX_PASSES and 8 * lanes <= memory_kib <= _MAX_MEMORY_KIB
 
 
 def _octets(base64: str) -> int:
