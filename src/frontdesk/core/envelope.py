@@ -1,0 +1,107 @@
+"""What came along with a request: which credential, in which envelope, and what is wrong with it.
+
+When `Authorization` is present it decides and our cookies are not looked at, also when it fails: a request says once
+who it is. Reading is one pass over the raw header list; nothing is believed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from frontdesk.core.cookies import CookieNames, CookieNaming, Flaw, read
+from frontdesk.core.sessions import Transport
+from frontdesk.errors import Refusal
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_LONGEST_AUTHORIZATION: Final = 16 * 1024 + 16
+
+_NOT_SIGNED_IN: Final = Refusal("not_signed_in")
+_DUPLICATE: Final = Refusal("credential_duplicate")
+_MALFORMED: Final = Refusal("credential_malformed")
+_TOO_LARGE: Final = Refusal("headers_too_large")
+_NOT_BEARER: Final = Refusal("credential_malformed", "The Authorization header must read: Bearer, a space, the token.")
+
+
+class Presented(msgspec.Struct, frozen=True, kw_only=True):
+    """The credential of one request, not yet checked.
+
+    `credential` is None when none is usable; `flaw` then says why. `refresh` is the refresh cookie, if it is in order.
+    `by_cookie`: one of our cookies came and decides, so the request may be one that another site started.
+    `names` are the cookie names in force for this request.
+    """
+
+    credential: bytes | None
+    transport: Transport
+    flaw: Refusal
+    names: CookieNames
+    refresh: bytes | Flaw | None = None
+    by_cookie: bool = False
+
+
+def present(headers: Headers, scheme: str, naming: CookieNaming) -> Presented:
+    """Read the header list of one request (names in lower case, values as they came)."""
+    cookies: list[bytes] = []
+    authorization: list[bytes] = []
+    hosts: list[bytes] = []
+    for name, value in headers:
+        if name == b"cookie":
+            cookies.append(value)
+        elif name == b"authorization":
+            authorization.append(value)
+        elif name == b"host":
+            hosts.append(value)
+    names = naming.names(scheme, hosts[0] if len(hosts) == 1 else None)
+    if authorization:
+        return _of_authorization(authorization, names, cookies)
+    return _of_cookies(cookies, names)
+
+
+def _of_authorization(values: Sequence[bytes], names: CookieNames, cookies: Sequence[bytes]) -> Presented:
+    if sum(map(len, cookies)) > 0 and read(cookies, ()).too_large:
+        return Presented(credential=None, transport="bearer", flaw=_TOO_LARGE, names=names)
+    scheme, _, token = values[0].partition(b" ")
+    token = token.strip(b" ")
+    if len(values) > 1 or scheme.lower() != b"bearer" or not token or len(token) > _LONGEST_AUTHORIZATION:
+        return Presented(credential=None, transport="bearer", flaw=_NOT_BEARER, names=names)
+    return Presented(credential=token, transport="bearer", flaw=_NOT_SIGNED_IN, names=names)
+
+
+def _of_cookies(cookies: Sequence[bytes], names: CookieNames) -> Presented:
+    reading = read(cookies, names.protected)
+    if reading.too_large:
+        return Presented(credential=None, transport="cookie", flaw=_TOO_LARGE, names=names, by_cookie=True)
+    # The opaque session decides over a JWT: a sign-in deletes the cookies of the other kind, so both are rare.
+    for name in (names.session, names.access):
+        value = reading.get(name)
+        if value is None:
+            continue
+        refresh = reading.get(names.refresh)
+        if isinstance(value, Flaw):
+            flaw = _DUPLICATE if value is Flaw.DUPLICATE else _MALFORMED
+            return Presented(
+                credential=None, transport="cookie", flaw=flaw, names=names, refresh=refresh, by_cookie=True
+            )
+        return Presented(
+            credential=value, transport="cookie", flaw=_NOT_SIGNED_IN, names=names, refresh=refresh, by_cookie=True
+        )
+    refresh = reading.get(names.refresh)
+    return Presented(
+        credential=None,
+        transport="cookie",
+        flaw=_NOT_SIGNED_IN,
+        names=names,
+        refresh=refresh,
+        by_cookie=refresh is not None,
+    )
+
+
+def is_navigation(method: str, headers: Headers) -> bool:
+    """Whether a browser fetches a page for its top-level window (Fetch Metadata): the request to renew inline."""
+    if method != "GET":
+        return False
+    sent = {name: value for name, value in headers if name in (b"sec-fetch-mode", b"sec-fetch-dest")}
+    return sent.get(b"sec-fetch-mode") == b"navigate" and sent.get(b"sec-fetch-dest") == b"document"

@@ -1,0 +1,287 @@
+"""The HTTP API: one function per route. `routes` declares where each is mounted."""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+import msgspec
+
+from frontdesk.core.cookies import CookieChanges, CookieReading, read
+from frontdesk.core.envelope import Presented, present
+from frontdesk.core.sessions import CredentialKind, Principal, RefreshEnvelope, Session, Transport
+from frontdesk.endpoints import bodies
+from frontdesk.endpoints.carriers import (
+    deleted_cookies,
+    refreshed_body,
+    refreshed_cookies,
+    signed_body,
+    signed_cookies,
+)
+from frontdesk.endpoints.gate import Gate, unavailable
+from frontdesk.endpoints.http import Request, Response, empty_response, json_response, members, problem
+from frontdesk.errors import Refusal, StoreError
+from frontdesk.service.authenticate import Authenticated
+from frontdesk.service.sign_in import Origin, SignInOptions
+
+_NOT_SIGNED_IN: Final = Refusal("not_signed_in")
+_AMBIGUOUS: Final = Refusal("credentials_ambiguous")
+_NOT_A_REFRESH_TOKEN: Final = Refusal("credential_invalid", "A refresh takes a refresh token, or a session token.")
+
+
+async def register(gate: Gate, request: Request) -> Response:
+    """Create an account. Signs nobody in."""
+    presented = gate.receive(request, sets_cookies=True)
+    if isinstance(presented, Refusal):
+        return problem(presented)
+    body = bodies.read_json(request, bodies.RegisterBody)
+    if isinstance(body, Refusal):
+        return problem(body)
+    account = await gate.desk.accounts.register(body.email, body.password, origin=origin_of(gate, request))
+    if isinstance(account, Refusal):
+        return problem(account)
+    return json_response(201, bodies.Registered(account.id))
+
+
+async def login(gate: Gate, request: Request) -> Response:
+    """Sign in with address and password; the session whose cookie came along ends."""
+    presented = gate.receive(request, sets_cookies=True)
+    if isinstance(presented, Refusal):
+        return problem(presented)
+    body = bodies.read_json(request, bodies.LoginBody)
+    if isinstance(body, Refusal):
+        return problem(body)
+    options = _options(body)
+    if isinstance(options, Refusal):
+        return problem(options)
+    signed = await gate.desk.accounts.sign_in(
+        body.email,
+        body.password,
+        options=options,
+        origin=origin_of(gate, request),
+        replaces=await session_that_came(gate, request, presented),
+    )
+    if isinstance(signed, Refusal):
+        return problem(signed)
+    now = gate.desk.clock.now()
+    return json_response(200, signed_body(signed, now), cookies=signed_cookies(signed, presented.names, now))
+
+
+async def refresh(gate: Gate, request: Request) -> Response:
+    """Present a refresh token, from its cookie or from the body. With a session token: 200, extends nothing."""
+    presented = gate.receive(request, sets_cookies=True)
+    if isinstance(presented, Refusal):
+        return problem(presented)
+    body = bodies.read_json(request, bodies.RefreshBody)
+    if isinstance(body, Refusal):
+        return problem(body)
+    if body.refresh_token is not None:
+        if presented.refresh is not None:
+            return problem(_AMBIGUOUS)
+        return await _refresh(gate, request, presented, body.refresh_token.encode(), "body")
+    if isinstance(presented.refresh, bytes):
+        return await _refresh(gate, request, presented, presented.refresh, "cookie")
+    if presented.refresh is not None:
+        return problem(Refusal(presented.refresh.value))
+    return await _confirm_session(gate, presented)
+
+
+async def _refresh(
+    gate: Gate, request: Request, presented: Presented, token: bytes, envelope: RefreshEnvelope
+) -> Response:
+    outcome = await gate.desk.refresh(token, envelope, address=gate.settings.address_of(request))
+    if isinstance(outcome, Refusal):
+        # No cookie is deleted: the refusal may be older than a sign-in that another tab has just made.
+        return problem(outcome)
+    now = gate.desk.clock.now()
+    return json_response(200, refreshed_body(outcome, now), cookies=refreshed_cookies(outcome, presented.names, now))
+
+
+async def _confirm_session(gate: Gate, presented: Presented) -> Response:
+    if presented.credential is None:
+        return problem(presented.flaw)
+    result = await gate.desk.authenticate(presented.credential, presented.transport)
+    if isinstance(result, Refusal):
+        return problem(result)
+    if result.session.credential != "session":
+        return problem(_NOT_A_REFRESH_TOKEN)
+    return json_response(200, members(subject=result.session.subject, session=result.session.id))
+
+
+async def logout(gate: Gate, request: Request) -> Response:
+    """End this session, named by any authentic token of it, an expired access token included."""
+    presented = gate.receive(request)
+    if isinstance(presented, Refusal):
+        return problem(presented)
+    body = bodies.read_json(request, bodies.RefreshBody)
+    if isinstance(body, Refusal):
+        return problem(body)
+    refusal: Refusal = presented.flaw
+    for token, transport in _tokens_of(presented, body):
+        session = await gate.desk.identify(token, transport)
+        if not isinstance(session, Refusal):
+            await gate.desk.end(session.id, reason="signed_out", address=gate.settings.address_of(request))
+            return empty_response(cookies=_cookies_to_delete(presented, session))
+        refusal = session
+    return problem(refusal)
+
+
+def _tokens_of(presented: Presented, body: bodies.RefreshBody) -> list[tuple[bytes, Transport]]:
+    """What may name the session, in the order in which it is believed."""
+    tokens: list[tuple[bytes, Transport]] = []
+    if presented.credential is not None:
+        tokens.append((presented.credential, presented.transport))
+    if isinstance(presented.refresh, bytes):
+        tokens.append((presented.refresh, "cookie"))
+    if body.refresh_token is not None:
+        tokens.append((body.refresh_token.encode(), "bearer"))
+    return tokens
+
+
+def _cookies_to_delete(presented: Presented, session: Session) -> CookieChanges:
+    if session.transport == "cookie" or session.refresh_in == "cookie":
+        return deleted_cookies(presented.names)
+    return CookieChanges()
+
+
+async def me(gate: Gate, request: Request) -> Response:
+    """The principal of the request."""
+    result = await _signed_in(gate, request)
+    if isinstance(result, Refusal):
+        return problem(result)
+    return json_response(200, _me(result.principal))
+
+
+async def list_sessions(gate: Gate, request: Request) -> Response:
+    """My devices."""
+    result = await _signed_in(gate, request)
+    if isinstance(result, Refusal):
+        return problem(result)
+    sessions = await gate.desk.sessions(result.session.subject)
+    return json_response(
+        200, bodies.Devices(tuple(device_of(session, current=result.session.id) for session in sessions))
+    )
+
+
+async def end_session(gate: Gate, request: Request) -> Response:
+    """End one of my sessions."""
+    result = await _signed_in(gate, request)
+    if isinstance(result, Refusal):
+        return problem(result)
+    session_id = request.path.rpartition("/")[2]
+    mine = await gate.desk.end(
+        session_id, reason="revoked", subject=result.session.subject, address=gate.settings.address_of(request)
+    )
+    if not mine:
+        return problem(Refusal("session_not_found"))
+    if session_id != result.session.id:
+        return empty_response()
+    names = present(request.headers, request.scheme, gate.naming)
+    return empty_response(cookies=_cookies_to_delete(names, result.session))
+
+
+async def end_sessions(gate: Gate, request: Request) -> Response:
+    """End my other sessions (`except=current`), or all of them."""
+    result = await _signed_in(gate, request)
+    if isinstance(result, Refusal):
+        return problem(result)
+    if request.query not in {"", "except=current"}:
+        return problem(Refusal("body_invalid", "The only query that is understood is except=current."))
+    keep = result.session.id if request.query else None
+    ended = await gate.desk.end_all(result.session.subject, keep=keep, address=gate.settings.address_of(request))
+    answer = json_response(200, bodies.SessionsEnded(ended))
+    if keep is not None:
+        return answer
+    presented = present(request.headers, request.scheme, gate.naming)
+    return answer.with_cookies(_cookies_to_delete(presented, result.session))
+
+
+async def jwks(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - every handler has this shape
+    """The public keys (RFC 7517)."""
+    keys = ",".join(gate.desk.keys.public())
+    return Response(
+        status=200,
+        headers=((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=900")),
+        body=f'{{"keys":[{keys}]}}'.encode(),
+    )
+
+
+async def health(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - every handler has this shape
+    """Whether the store can be asked. 503 when it cannot."""
+    try:
+        await gate.desk.store.check()
+    except StoreError as error:
+        unavailable(error)
+        return json_response(503, bodies.Health(status="failing", store="unreachable", ready=False, lag=0.0))
+    return json_response(200, bodies.Health(status="ok", store="reachable", ready=True, lag=0.0))
+
+
+def origin_of(gate: Gate, request: Request) -> Origin:
+    """Where the request comes from, for the list of devices and the audit log."""
+    device = (request.header(b"user-agent") or b"").decode("latin-1")
+    printable = "".join(char for char in device if char.isprintable())
+    return Origin(address=gate.settings.address_of(request), device=printable)
+
+
+async def session_that_came(gate: Gate, request: Request, presented: Presented) -> str | None:
+    """The session whose cookie came along with a sign-in, if it is authentic: it will be replaced."""
+    cookies = [value for name, value in request.headers if name == b"cookie"]
+    reading = read(cookies, presented.names.protected)
+    for token in _cookie_tokens(reading, presented):
+        session = await gate.desk.identify(token, "cookie")
+        if not isinstance(session, Refusal):
+            return session.id
+    return None
+
+
+def _cookie_tokens(reading: CookieReading, presented: Presented) -> list[bytes]:
+    found = (reading.get(name) for name in presented.names.protected)
+    return [value for value in found if isinstance(value, bytes)]
+
+
+def device_of(session: Session, *, current: str) -> bodies.Device:
+    """A session as its owner sees it."""
+    return bodies.Device(
+        id=session.id,
+        current=session.id == current,
+        credential=session.credential,
+        transport=session.transport,
+        created_at=session.created_at,
+        last_seen_at=session.last_seen_at,
+        expires_at=session.expires_at,
+        device=session.device,
+        address=session.address,
+    )
+
+
+async def _signed_in(gate: Gate, request: Request) -> Authenticated | Refusal:
+    visit = await gate.admit(request)
+    return visit if isinstance(visit, Refusal) else visit.result
+
+
+def _options(body: bodies.LoginBody) -> SignInOptions | Refusal:
+    known = body.credential in {None, *get_args(CredentialKind)} and body.transport in {None, *get_args(Transport)}
+    if not known:
+        return Refusal("credential_not_allowed")
+    return msgspec.convert(
+        {
+            "credential": body.credential,
+            "transport": body.transport,
+            "refresh_in": body.refresh_in,
+            "remember": body.remember,
+        },
+        SignInOptions,
+    )
+
+
+def _me(principal: Principal) -> bodies.Me:
+    return bodies.Me(
+        subject=principal.subject,
+        session_id=principal.session_id,
+        auth_time=principal.auth_time,
+        amr=principal.amr,
+        scope=tuple(sorted(principal.scope)),
+        roles=tuple(sorted(principal.roles)),
+        claims=dict(principal.claims),
+        credential=principal.credential,
+        realm=principal.realm,
+    )

@@ -1,0 +1,146 @@
+"""Reading and declaring bodies: strict JSON of a declared shape, or a refusal that says which rule was broken."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from frontdesk.endpoints.http import BODY_LIMIT, Request
+from frontdesk.errors import Refusal, TokenError
+from frontdesk.jose import strictjson
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+_TOO_LARGE: Final = Refusal("body_too_large")
+_NOT_JSON: Final = Refusal("content_type_unsupported")
+
+
+class RegisterBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An address and a password."""
+
+    email: str
+    password: str
+
+
+class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An address and a password, and how the session is to be carried."""
+
+    email: str
+    password: str
+    credential: str | None = None
+    transport: str | None = None
+    refresh_in: Literal["cookie", "body"] | None = None
+    remember: bool = True
+
+
+class RefreshBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A refresh token, where it does not travel in a cookie."""
+
+    refresh_token: str | None = None
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """The subject of the new account."""
+
+    subject: str
+
+
+class SignedIn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A sign-in or refresh. Members that do not apply are absent."""
+
+    subject: str
+    session: str
+    access_token: str = ""
+    token_type: str = ""
+    expires_in: int = 0
+    refresh_token: str = ""
+
+
+class Me(msgspec.Struct, frozen=True):
+    """The principal of the request."""
+
+    subject: str
+    session_id: str
+    auth_time: datetime
+    amr: tuple[str, ...]
+    scope: tuple[str, ...]
+    roles: tuple[str, ...]
+    claims: dict[str, Any]
+    credential: str
+    realm: str
+
+
+class Device(msgspec.Struct, frozen=True):
+    """One of my sessions. `current` is the one that asks."""
+
+    id: str
+    current: bool
+    credential: str
+    transport: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    device: str
+    address: str
+
+
+class Devices(msgspec.Struct, frozen=True):
+    """My sessions, newest first."""
+
+    sessions: tuple[Device, ...]
+
+
+class SessionsEnded(msgspec.Struct, frozen=True):
+    """How many sessions ended."""
+
+    ended: int
+
+
+class KeySetBody(msgspec.Struct, frozen=True):
+    """A JWK Set (RFC 7517)."""
+
+    keys: tuple[dict[str, Any], ...]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether the desk can answer. `lag` in seconds; 0 where the store is asked for every request."""
+
+    status: str
+    store: str
+    ready: bool
+    lag: float
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+
+
+def read_json(request: Request, shape: type[Body]) -> Body | Refusal:
+    """The body as `shape`.
+
+    413 over 64 KiB, 415 not declared as JSON, 400 not strict JSON (duplicate members included), 422 another shape.
+    A request without a body needs no content type and counts as an empty object.
+    """
+    if len(request.body) > BODY_LIMIT:
+        return _TOO_LARGE
+    if not request.body:
+        document: dict[str, Any] = {}
+    elif request.media_type != "application/json":
+        return _NOT_JSON
+    else:
+        try:
+            document = strictjson.parse(request.body, code="body_not_parseable")
+        except TokenError as error:
+            return Refusal("body_not_parseable", error.message)
+    try:
+        return msgspec.convert(document, shape)
+    except msgspec.ValidationError as error:
+        return Refusal("body_invalid", str(error))

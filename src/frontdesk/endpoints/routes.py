@@ -1,0 +1,136 @@
+"""Where each operation of the API is mounted: the one declaration that routing and OpenAPI are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from frontdesk.endpoints import api, bodies
+from frontdesk.endpoints.gate import Gate, unavailable
+from frontdesk.endpoints.http import BODY_LIMIT, Request, Response, problem
+from frontdesk.errors import OverloadedError, Refusal, StoreError
+
+Handler = Callable[[Gate, Request], Awaitable[Response]]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation. `path` follows the prefix; `{id}` stands for one segment. `refusals` are its own codes."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    status: int = 200
+    body: type[msgspec.Struct] | None = None
+    answer: type[msgspec.Struct] | None = None
+    signed_in: bool = False
+    accounts: bool = False
+    refusals: tuple[str, ...] = ()
+
+
+_BODY: Final = ("cross_origin", "body_too_large", "content_type_unsupported", "body_not_parseable", "body_invalid")
+_CREDENTIAL: Final = ("credential_malformed", "credential_invalid", "transport_mismatch")
+_SESSION: Final = ("session_ended", "session_expired", "session_idle", "session_replaced")
+_SIGNED_IN: Final = ("not_signed_in", "credential_duplicate", "token_expired", *_CREDENTIAL, *_SESSION)
+_PASSWORD: Final = ("password_too_short", "password_too_long", "password_common", "password_context")
+
+ROUTES: Final = (
+    Route(
+        method="POST", path="/register", handler=api.register, summary="Create an account; signs nobody in",
+        status=201, body=bodies.RegisterBody, answer=bodies.Registered, accounts=True,
+        refusals=(*_BODY, "email_invalid", "email_taken", *_PASSWORD, "overloaded"),
+    ),
+    Route(
+        method="POST", path="/login", handler=api.login, summary="Sign in with address and password",
+        body=bodies.LoginBody, answer=bodies.SignedIn, accounts=True,
+        refusals=(
+            *_BODY, "invalid_credentials", "credential_not_allowed", "claims_too_large", "too_many_attempts",
+            "session_ended", "overloaded",
+        ),
+    ),
+    Route(
+        method="POST", path="/refresh", handler=api.refresh, summary="Exchange a refresh token for an access token",
+        body=bodies.RefreshBody, answer=bodies.SignedIn,
+        refusals=(
+            *_BODY, "credentials_ambiguous", *_SIGNED_IN, "refresh_reused", "store_rolled_back",
+        ),
+    ),
+    Route(
+        method="POST", path="/logout", handler=api.logout, summary="End this session",
+        status=204, body=bodies.RefreshBody, signed_in=True,
+        refusals=(*_BODY, "not_signed_in", "credential_duplicate", *_CREDENTIAL, "session_ended"),
+    ),
+    Route(
+        method="GET", path="/me", handler=api.me, summary="Who I am",
+        answer=bodies.Me, signed_in=True, refusals=_SIGNED_IN,
+    ),
+    Route(
+        method="GET", path="/sessions", handler=api.list_sessions, summary="My devices",
+        answer=bodies.Devices, signed_in=True, refusals=_SIGNED_IN,
+    ),
+    Route(
+        method="DELETE", path="/sessions", handler=api.end_sessions,
+        summary="End all my sessions; with ?except=current all but this one",
+        answer=bodies.SessionsEnded, signed_in=True, refusals=("cross_origin", "body_invalid", *_SIGNED_IN),
+    ),
+    Route(
+        method="DELETE", path="/sessions/{id}", handler=api.end_session, summary="End one of my sessions",
+        status=204, signed_in=True, refusals=("cross_origin", "session_not_found", *_SIGNED_IN),
+    ),
+    Route(
+        method="GET", path="/jwks.json", handler=api.jwks, summary="The public keys", answer=bodies.KeySetBody,
+    ),
+    Route(
+        method="GET", path="/health", handler=api.health, summary="Whether the desk can answer",
+        answer=bodies.Health,
+    ),
+)  # fmt: skip
+
+_BY_PATH: Final[dict[str, dict[str, Route]]] = {}
+for _route in ROUTES:
+    _BY_PATH.setdefault(_route.path, {})[_route.method] = _route
+
+
+class Api:
+    """Answers the requests below the prefix."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.prefix = gate.settings.prefix
+        self._inside = self.prefix + "/"
+
+    def owns(self, path: str) -> bool:
+        """Whether `path` (root path taken away) is one of ours to answer, if only with 404."""
+        return path.startswith(self._inside)
+
+    def accepts_body(self, request: Request) -> Refusal | None:
+        """`body_too_large` from the declared length alone, before anything is read."""
+        declared = request.header(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared[:20]) > BODY_LIMIT:
+            return Refusal("body_too_large")
+        return None
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request that `owns` said is ours. Never raises for a fault of the store: 503."""
+        methods = self._find(request.path[len(self.prefix) :])
+        if methods is None:
+            return problem(Refusal("not_found"))
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
+            return problem(Refusal("method_not_allowed")).with_headers((b"allow", allowed.encode()))
+        try:
+            return await route.handler(self.gate, request)
+        except (StoreError, OverloadedError) as error:
+            return problem(unavailable(error))
+
+    def _find(self, path: str) -> dict[str, Route] | None:
+        methods = _BY_PATH.get(path)
+        if methods is None:
+            head, _, last = path.rpartition("/")
+            methods = _BY_PATH.get(f"{head}/{{id}}") if last else None
+        if methods is None or self.gate.settings.accounts:
+            return methods
+        return {method: route for method, route in methods.items() if not route.accounts} or None

@@ -1,0 +1,173 @@
+"""Accounts: register and sign in with e-mail address and password.
+
+Sign-in tells nobody whether an address exists: every path counts the attempt, then performs exactly one password
+verification, then answers `invalid_credentials` in the same words (ASVS 6.3.8).
+"""
+
+from __future__ import annotations
+
+from frontdesk.clock import Clock
+from frontdesk.core.accounts import Account
+from frontdesk.core.addresses import canonical_email, throttle_network
+from frontdesk.core.credentials import ID_BYTES, encode_id
+from frontdesk.core.events import Registered, SignInRefused
+from frontdesk.core.passwords import PasswordContext, check
+from frontdesk.core.throttle import AttemptKeys, account_key, attempt_keys
+from frontdesk.errors import Refusal
+from frontdesk.service.audit import Audit
+from frontdesk.service.common_passwords import common_passwords
+from frontdesk.service.hashing import Owner, PasswordHasher
+from frontdesk.service.keys import TokenBytes
+from frontdesk.service.settings import DeskSettings
+from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
+from frontdesk.stores.protocol import Store
+
+
+class Accounts:
+    """Register, sign in with a password, list, unlock."""
+
+    def __init__(
+        self,
+        store: Store,
+        sign_in: SignIn,
+        *,
+        settings: DeskSettings,
+        throttle_key: bytes,
+        hasher: PasswordHasher,
+        clock: Clock,
+        audit: Audit,
+        token_bytes: TokenBytes,
+    ) -> None:
+        self._store = store
+        self._sign_in = sign_in
+        self._settings = settings
+        self._throttle_key = throttle_key
+        self._hasher = hasher
+        self._clock = clock
+        self._audit = audit
+        self._token_bytes = token_bytes
+
+    async def register(
+        self, email: str, password: str, *, roles: tuple[str, ...] = (), origin: Origin | None = None
+    ) -> Account | Refusal:
+        """Create an account; signs nobody in.
+
+        Refused: `email_invalid`, `password_…`, `email_taken`. OverloadedError when too many hashes are waiting.
+        """
+        address = canonical_email(email)
+        if isinstance(address, Refusal):
+            return address
+        refusal = check(password, self._settings.passwords, PasswordContext(address=address), common=common_passwords())
+        if refusal is not None:
+            return refusal
+        account_id = encode_id(self._token_bytes(ID_BYTES))
+        account = Account(
+            id=account_id,
+            realm=self._settings.realm,
+            email=address,
+            password=await self._hasher.hash(password, Owner(self._settings.realm, account_id)),
+            created_at=self._clock.now(),
+            roles=roles,
+        )
+        if not await self._store.create_account(account):
+            return Refusal("email_taken")
+        self._audit(
+            Registered(
+                at=account.created_at,
+                realm=account.realm,
+                address=origin.address if origin else "",
+                subject=account.id,
+            )
+        )
+        return account
+
+    async def sign_in(
+        self,
+        email: str,
+        password: str,
+        *,
+        options: SignInOptions | None = None,
+        origin: Origin | None = None,
+        replaces: str | None = None,
+    ) -> Signed | Refusal:
+        """Sign in with a password.
+
+        Refused: `invalid_credentials`, in the same words and after the same work whatever was wrong;
+        `too_many_attempts` with `retry_after`, without a look at the password.
+        """
+        origin = origin or Origin()
+        address = canonical_email(email)
+        # What is no address belongs to no account; it is counted and verified like any unknown address.
+        known = None if isinstance(address, Refusal) else address
+        keys = self._keys(known or email, origin.address)
+        now = self._clock.now()
+        # A place first: a desk too busy to look at the password must not count it as wrong.
+        with self._hasher.place() as place:
+            refusal = await self._store.admit_attempt(self._settings.realm, keys, now, self._settings.throttle)
+            if refusal is not None:
+                self._refused(refusal, "", origin)
+                return refusal
+            account = await self._store.account_by_email(self._settings.realm, known) if known else None
+            # Read before the password is looked at: a revocation from here on refuses the sign-in.
+            epochs = await self._sign_in.epochs(account.id if account else "")
+            owner = Owner(account.realm, account.id) if account else None
+            verified = await place.verify(account.password if account else None, password, owner)
+        if account is None or not verified.ok:
+            refusal = Refusal("invalid_credentials")
+            self._refused(refusal, account.id if account else "", origin)
+            return refusal
+        await self._store.attempt_succeeded(self._settings.realm, keys, now)
+        if verified.replacement is not None:
+            await self._store.replace_password(
+                account.realm, account.id, old=account.password, new=verified.replacement
+            )
+        return await self._sign_in.sign_in(
+            Grant(subject=account.id, roles=account.roles, amr=("pwd",)),
+            now=self._clock.now(),
+            epochs=epochs,
+            options=options or SignInOptions(),
+            origin=origin,
+            replaces=replaces,
+        )
+
+    async def list(self, *, after: str = "", limit: int = 100) -> tuple[Account, ...]:
+        """Accounts by address."""
+        return await self._store.list_accounts(self._settings.realm, after=after, limit=limit)
+
+    async def by_id(self, subject: str) -> Account | None:
+        """The account of a subject; None for subjects that the application owns."""
+        return await self._store.account_by_id(self._settings.realm, subject)
+
+    async def by_email(self, email: str) -> Account | None:
+        """The account with this address, which is canonicalised first."""
+        address = canonical_email(email)
+        if isinstance(address, Refusal):
+            return None
+        return await self._store.account_by_email(self._settings.realm, address)
+
+    async def unlock(self, email: str) -> bool:
+        """Forget the failed attempts of an address: lifts the hard stop. False: there were none."""
+        address = canonical_email(email)
+        if isinstance(address, Refusal):
+            return False
+        key = account_key(self._throttle_key, realm=self._settings.realm, address=address)
+        return await self._store.clear_attempts(self._settings.realm, key)
+
+    def _keys(self, address: str, network_address: str) -> AttemptKeys:
+        return attempt_keys(
+            self._throttle_key,
+            realm=self._settings.realm,
+            address=address,
+            network=throttle_network(network_address),
+        )
+
+    def _refused(self, refusal: Refusal, subject: str, origin: Origin) -> None:
+        self._audit(
+            SignInRefused(
+                at=self._clock.now(),
+                realm=self._settings.realm,
+                address=origin.address,
+                code=refusal.code,
+                subject=subject,
+            )
+        )

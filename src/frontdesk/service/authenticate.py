@@ -1,0 +1,158 @@
+"""Checking a request: credential → authentic → session → principal (DESIGN §5).
+
+Synchronous when the store can answer at once; the same steps await the store when it cannot. Everything that is not
+a clear yes is a `Refusal`; a fault of the store raises `StoreError`, which the edge answers with 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from frontdesk.clock import Clock
+from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX, ParsedToken, parse
+from frontdesk.core.sessions import Principal, Session, SessionPolicy, Transport, evaluate, principal_of, touch_due
+from frontdesk.errors import OverloadedError, Refusal, StoreError
+from frontdesk.jose import jwt
+from frontdesk.service.tokens import Tokens, transport_claim
+from frontdesk.stores.protocol import ASK, Ask, Store
+
+_logger = logging.getLogger("frontdesk")
+
+_MALFORMED: Final = Refusal("credential_malformed")
+_INVALID: Final = Refusal("credential_invalid")
+_GONE: Final = Refusal("session_ended")
+_TRANSPORT: Final = Refusal("transport_mismatch")
+_REFRESH_AS_ACCESS: Final = Refusal("credential_invalid", "A refresh token is accepted at the refresh endpoint only.")
+
+
+class Authenticated(msgspec.Struct, frozen=True):
+    """The request is signed in."""
+
+    principal: Principal
+    session: Session
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """A credential that is in order as far as it can be judged alone: it names a session."""
+
+    session_id: str
+    token: ParsedToken | None
+    claims: jwt.Claims | None
+
+
+class Authenticator:
+    """Decides who a request is."""
+
+    def __init__(self, store: Store, tokens: Tokens, realm: str, policy: SessionPolicy, clock: Clock) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._realm = realm
+        self._policy = policy
+        self._clock = clock
+        self._touching: dict[str, asyncio.Task[None]] = {}
+
+    def check_now(self, credential: bytes, transport: Transport) -> Authenticated | Refusal | Ask:
+        """Decide without waiting, or `ASK`: then await `check`. Raises StoreError on a fault of the store."""
+        now = self._clock.now()
+        claim = self._read(credential, now)
+        if isinstance(claim, Refusal):
+            return claim
+        session = self._store.peek_session(self._realm, claim.session_id)
+        if session is ASK:
+            return ASK
+        return self._decide(claim, session, transport, now)
+
+    async def check(self, credential: bytes, transport: Transport) -> Authenticated | Refusal:
+        """Decide, asking the store. Raises StoreError on a fault of the store."""
+        now = self._clock.now()
+        claim = self._read(credential, now)
+        if isinstance(claim, Refusal):
+            return claim
+        session = await self._store.read_session(self._realm, claim.session_id)
+        return self._decide(claim, session, transport, now)
+
+    async def identify(self, credential: bytes, transport: Transport) -> Session | Refusal:
+        """The session of an authentic credential, whether or not it still stands: for log-out and replacement.
+
+        An expired access token identifies its session; a refresh token identifies it too, whichever envelope it
+        is shown in, since ending the session is all that the answer is used for.
+        """
+        now = self._clock.now()
+        claim = self._read(credential, now, for_log_out=True)
+        if isinstance(claim, Refusal):
+            return claim
+        session = await self._store.read_session(self._realm, claim.session_id)
+        if session is None:
+            return _INVALID if claim.claims is None else _GONE
+        refusal = self._match(claim, session)
+        if refusal is None and (claim.token is None or claim.token.purpose == "session"):
+            refusal = None if session.transport == transport else _TRANSPORT
+        return refusal or session
+
+    async def settle(self) -> None:
+        """Wait for recordings of `last_seen_at` that are under way."""
+        while self._touching:
+            await asyncio.gather(*self._touching.values(), return_exceptions=True)
+
+    def _read(self, credential: bytes, now: datetime, *, for_log_out: bool = False) -> _Claim | Refusal:
+        if credential.startswith((SESSION_PREFIX, REFRESH_PREFIX)):
+            token = parse(credential)
+            if token is None:
+                return _MALFORMED
+            if token.purpose == "refresh" and not for_log_out:
+                return _REFRESH_AS_ACCESS
+            return _Claim(token.session_id, token, None)
+        claims = self._tokens.verify_access_token(credential, now, expired_ok=for_log_out)
+        if isinstance(claims, Refusal):
+            return claims
+        if not claims.sid or transport_claim(claims) is None:
+            return _INVALID
+        return _Claim(claims.sid, None, claims)
+
+    def _match(self, claim: _Claim, session: Session) -> Refusal | None:
+        """Whether the credential is one that was made for this very row."""
+        if claim.token is not None:
+            expected = "session" if session.credential == "session" else "refresh"
+            authentic = self._tokens.is_authentic(claim.token, session)
+            return None if authentic and claim.token.purpose == expected else _INVALID
+        claims = claim.claims
+        if claims is None or session.credential == "session" or claims.sub != session.subject:
+            return _INVALID
+        return None if transport_claim(claims) == session.transport else _TRANSPORT
+
+    def _decide(
+        self, claim: _Claim, session: Session | None, transport: Transport, now: datetime
+    ) -> Authenticated | Refusal:
+        if session is None:
+            # A signed token whose row is gone was ours; a session token without its row is not known to be.
+            return _INVALID if claim.claims is None else _GONE
+        refusal = self._match(claim, session)
+        if refusal is not None:
+            return refusal
+        if session.transport != transport:
+            return _TRANSPORT
+        refusal = evaluate(session, now)
+        if refusal is not None:
+            return refusal
+        if touch_due(session, now, self._policy):
+            self._touch(session.id, now)
+        return Authenticated(principal_of(session), session)
+
+    def _touch(self, session_id: str, now: datetime) -> None:
+        """Record the use beside the request. Losing a recording harms nothing: the next request makes another."""
+        if session_id in self._touching:
+            return
+        task = asyncio.get_running_loop().create_task(self._record(session_id, now))
+        self._touching[session_id] = task
+        task.add_done_callback(lambda _: self._touching.pop(session_id, None))
+
+    async def _record(self, session_id: str, now: datetime) -> None:
+        try:
+            await self._store.touch_session(self._realm, session_id, now)
+        except (StoreError, OverloadedError) as error:
+            _logger.warning("the last use of a session could not be recorded: %s", error)

@@ -1,0 +1,188 @@
+"""The desk: every operation on sessions and accounts of one realm, over one store. No HTTP."""
+
+from __future__ import annotations
+
+import secrets as random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from frontdesk.clock import Clock, SystemClock
+from frontdesk.core.events import SessionEnded, SubjectRevoked
+from frontdesk.core.sessions import EndReason, RefreshEnvelope, Session, Transport
+from frontdesk.errors import Refusal
+from frontdesk.service.accounts import Accounts
+from frontdesk.service.audit import Audit
+from frontdesk.service.authenticate import Authenticated, Authenticator
+from frontdesk.service.hashing import PasswordHasher
+from frontdesk.service.keys import KeyRing, MasterKeys, TokenBytes
+from frontdesk.service.refresh import Refreshed, Refresher
+from frontdesk.service.settings import DeskSettings
+from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions, check_members
+from frontdesk.service.tokens import Tokens
+from frontdesk.stores.protocol import Ask, Store
+
+
+class Desk:
+    """Opens lazily: call `open` before anything else, as often as you like; `close` when done.
+
+    Operations return values: a result, or a `Refusal` for an expected no. `StoreError` and `OverloadedError` mean
+    that nothing was decided and nothing granted.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        master: MasterKeys,
+        settings: DeskSettings,
+        *,
+        hasher: PasswordHasher,
+        clock: Clock | None = None,
+        audit: Audit | None = None,
+        token_bytes: TokenBytes = random.token_bytes,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.keys = KeyRing(store, master, settings.realm, token_bytes)
+        self.audit = audit or Audit()
+        self._hasher = hasher
+        tokens = Tokens(settings, master, self.keys, token_bytes)
+        self._tokens = tokens
+        self._authenticator = Authenticator(store, tokens, settings.realm, settings.sessions, self.clock)
+        self._refresher = Refresher(store, tokens, settings.realm, settings.sessions, self.audit)
+        self._sign_in = SignIn(store, tokens, settings, self.audit, token_bytes)
+        self.accounts = Accounts(
+            store,
+            self._sign_in,
+            settings=settings,
+            throttle_key=master.throttle,
+            hasher=hasher,
+            clock=self.clock,
+            audit=self.audit,
+            token_bytes=token_bytes,
+        )
+        self._opened = False
+
+    async def open(self) -> None:
+        """Open the store and load the keys. Idempotent; raises ConfigurationError or StoreError."""
+        if not self._opened:
+            await self.store.open()
+            await self.keys.load(self.settings.signing, self.clock.now())
+            self._opened = True
+
+    async def close(self) -> None:
+        """Finish what is under way and release the store. Idempotent."""
+        await self._authenticator.settle()
+        self._hasher.close()
+        await self.store.close()
+        self._opened = False
+
+    # --- requests ---------------------------------------------------------------------------------------------
+
+    def authenticate_now(self, credential: bytes, transport: Transport) -> Authenticated | Refusal | Ask:
+        """Who presents this credential in this envelope, if that can be said without waiting; else `ASK`."""
+        return self._authenticator.check_now(credential, transport)
+
+    async def authenticate(self, credential: bytes, transport: Transport) -> Authenticated | Refusal:
+        """Who presents this credential in this envelope."""
+        return await self._authenticator.check(credential, transport)
+
+    async def identify(self, credential: bytes, transport: Transport) -> Session | Refusal:
+        """The session of an authentic credential even if it has expired or ended: for log-out only."""
+        return await self._authenticator.identify(credential, transport)
+
+    async def refresh(self, token: bytes, envelope: RefreshEnvelope, *, address: str = "") -> Refreshed | Refusal:
+        """Present a refresh token (`service.refresh`)."""
+        return await self._refresher.refresh(token, envelope, self.clock.now(), address=address)
+
+    # --- sign-in ----------------------------------------------------------------------------------------------
+
+    async def sign_in(
+        self,
+        grant: Grant,
+        *,
+        options: SignInOptions | None = None,
+        origin: Origin | None = None,
+        replaces: str | None = None,
+    ) -> Signed | Refusal:
+        """Sign a subject in: the application has already convinced itself of who this is."""
+        return await self._sign_in.sign_in(
+            grant,
+            now=self.clock.now(),
+            epochs=await self._sign_in.epochs(grant.subject),
+            options=options or SignInOptions(),
+            origin=origin or Origin(),
+            replaces=replaces,
+        )
+
+    async def update(
+        self,
+        subject: str,
+        *,
+        roles: Sequence[str] | None = None,
+        scope: Sequence[str] | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> int | Refusal:
+        """Change what the subject's standing sessions carry, from the next request on; how many changed.
+
+        What is None stays. `claims_too_large` when an access token would no longer fit; then nothing changed.
+        """
+        check_members(roles=roles, scope=scope, claims=claims)
+        now = self.clock.now()
+        for session in await self.store.list_sessions(self.settings.realm, subject, now):
+            changed = msgspec.structs.replace(
+                session,
+                roles=session.roles if roles is None else tuple(roles),
+                scope=session.scope if scope is None else tuple(scope),
+                claims=session.claims if claims is None else claims,
+            )
+            refusal = self._sign_in.too_large(changed, now)
+            if refusal is not None:
+                return refusal
+        return await self.store.update_subject(
+            self.settings.realm, subject, roles=roles, scope=scope, claims=claims, now=now
+        )
+
+    # --- sessions ---------------------------------------------------------------------------------------------
+
+    async def sessions(self, subject: str) -> tuple[Session, ...]:
+        """The subject's standing sessions, newest first."""
+        return await self.store.list_sessions(self.settings.realm, subject, self.clock.now())
+
+    async def end(self, session_id: str, *, reason: EndReason, subject: str | None = None, address: str = "") -> bool:
+        """End one session, at once and for good. False: there is none (or it is not `subject`'s)."""
+        now = self.clock.now()
+        ended = await self.store.end_session(self.settings.realm, session_id, reason=reason, now=now, subject=subject)
+        if ended is None:
+            return False
+        if ended.now:
+            self._report_end(ended.session, reason, address)
+        return True
+
+    async def end_all(
+        self, subject: str, *, keep: str | None = None, reason: EndReason = "revoked", address: str = ""
+    ) -> int:
+        """End every session of the subject (but `keep`); without `keep` sign-ins in flight are refused too."""
+        now = self.clock.now()
+        ended = await self.store.end_subject(self.settings.realm, subject, reason=reason, now=now, keep=keep)
+        for session in ended:
+            self._report_end(session, reason, address)
+        if keep is None:
+            self.audit(
+                SubjectRevoked(at=now, realm=self.settings.realm, address=address, subject=subject, sessions=len(ended))
+            )
+        return len(ended)
+
+    def _report_end(self, session: Session, reason: EndReason, address: str) -> None:
+        self.audit(
+            SessionEnded(
+                at=self.clock.now(),
+                realm=session.realm,
+                address=address,
+                session_id=session.id,
+                subject=session.subject,
+                reason=reason,
+            )
+        )

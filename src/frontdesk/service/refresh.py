@@ -1,0 +1,101 @@
+"""Refreshing: a refresh token is proven authentic, then the store decides by the rotation table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from frontdesk.core.credentials import parse
+from frontdesk.core.events import Refreshed as RefreshedEvent
+from frontdesk.core.events import SessionEnded
+from frontdesk.core.rotation import Decision, Outcome
+from frontdesk.core.sessions import Principal, RefreshEnvelope, Session, SessionPolicy, principal_of
+from frontdesk.errors import Refusal
+from frontdesk.service.audit import Audit
+from frontdesk.service.tokens import AccessToken, Tokens
+from frontdesk.stores.protocol import Store
+
+_MALFORMED: Final = Refusal("credential_malformed")
+_INVALID: Final = Refusal("credential_invalid")
+_ENVELOPE: Final = Refusal("transport_mismatch", "The refresh token came in another envelope than it was issued in.")
+
+
+class Refreshed(msgspec.Struct, frozen=True):
+    """A refresh that was granted. `refresh_token` is set exactly when one was minted (at most once per grace)."""
+
+    session: Session
+    outcome: Outcome
+    access_token: AccessToken
+    refresh_token: str | None
+
+    @property
+    def principal(self) -> Principal:
+        """Who the session belongs to."""
+        return principal_of(self.session)
+
+
+class Refresher:
+    """Turns refresh tokens into access tokens."""
+
+    def __init__(self, store: Store, tokens: Tokens, realm: str, policy: SessionPolicy, audit: Audit) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._realm = realm
+        self._policy = policy
+        self._audit = audit
+
+    async def refresh(
+        self, token: bytes, envelope: RefreshEnvelope, now: datetime, *, address: str = ""
+    ) -> Refreshed | Refusal:
+        """Present a refresh token that came in `envelope`.
+
+        Refused: not of our form (`credential_malformed`), not authentic (`credential_invalid`), shown in another
+        envelope (`transport_mismatch`), or the session's reason. Only an authentic token can end a session.
+        """
+        parsed = parse(token)
+        if parsed is None or parsed.purpose != "refresh":
+            return _MALFORMED
+        session = await self._store.read_session(self._realm, parsed.session_id)
+        if session is None or session.refresh_in is None or not self._tokens.is_authentic(parsed, session):
+            return _INVALID
+        if session.refresh_in != envelope:
+            return _ENVELOPE
+        decision = await self._store.rotate(self._realm, session.id, parsed.generation, now, self._policy)
+        if decision is None:
+            return _INVALID
+        self._record(decision, parsed.generation, now, address)
+        if decision.refusal is not None:
+            return decision.refusal
+        return Refreshed(
+            session=decision.session,
+            outcome=decision.outcome,
+            access_token=self._tokens.access_token(decision.session, now),
+            refresh_token=self._tokens.refresh_token(decision.session) if decision.outcome.mints else None,
+        )
+
+    def _record(self, decision: Decision, generation: int, now: datetime, address: str) -> None:
+        session = decision.session
+        self._audit(
+            RefreshedEvent(
+                at=now,
+                realm=self._realm,
+                address=address,
+                session_id=session.id,
+                subject=session.subject,
+                outcome=decision.outcome.value,
+                generation=generation,
+            )
+        )
+        if decision.ends:
+            self._audit(
+                SessionEnded(
+                    at=now,
+                    realm=self._realm,
+                    address=address,
+                    session_id=session.id,
+                    subject=session.subject,
+                    reason=session.end_reason or "reused",
+                )
+            )

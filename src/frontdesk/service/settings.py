@@ -1,0 +1,59 @@
+"""What a desk is configured with, in one frozen record, validated where it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from frontdesk.core.passwords import PasswordPolicy
+from frontdesk.core.sessions import CredentialKind, SessionPolicy, Transport
+from frontdesk.core.throttle import ThrottlePolicy
+from frontdesk.errors import ConfigurationError
+
+SigningAlgorithm = Literal["ES256", "EdDSA", "RS256", "PS256", "HS256"]
+
+DEVELOPMENT_ISSUER = "http://localhost"
+"""The issuer of a desk that was not told its base URL. Without a port: processes on one store agree on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskSettings:
+    """One desk.
+
+    issuer: the deployment's base URL, the `iss` of its tokens (RFC 9068 §2.2). audience: `aud`, by default the
+    issuer. credentials and transports: those allowed, the first of each is the default. signing: the algorithm
+    of access tokens; HS256 is for tokens that never leave the deployment.
+    """
+
+    realm: str = "default"
+    issuer: str = DEVELOPMENT_ISSUER
+    audience: str = ""
+    credentials: tuple[CredentialKind, ...] = ("session", "jwt")
+    transports: tuple[Transport, ...] = ("cookie", "bearer")
+    signing: SigningAlgorithm = "ES256"
+    sessions: SessionPolicy = field(default_factory=SessionPolicy)
+    throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
+    passwords: PasswordPolicy = field(default_factory=PasswordPolicy)
+
+    def __post_init__(self) -> None:
+        if not self.realm or not self.realm.isprintable() or len(self.realm) > 64:
+            raise ConfigurationError("realm must be 1 to 64 printable characters")
+        parts = urlsplit(self.issuer)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ConfigurationError(
+                f"issuer must be the deployment's base URL, such as https://desk.example; it is {self.issuer!r}"
+            )
+        for name, allowed, known in (
+            ("credentials", self.credentials, {"session", "jwt"}),
+            ("transports", self.transports, {"cookie", "bearer"}),
+        ):
+            if not allowed or not set(allowed) <= known or len(set(allowed)) != len(allowed):
+                raise ConfigurationError(f"{name} must name each of {sorted(known)} at most once, and one at least")
+        if self.signing not in {"ES256", "EdDSA", "RS256", "PS256", "HS256"}:
+            raise ConfigurationError(f"signing={self.signing!r} is not one of ES256, EdDSA, RS256, PS256, HS256")
+
+    @property
+    def accepted_audience(self) -> str:
+        """The audience that access tokens are made for and must name."""
+        return self.audience or self.issuer

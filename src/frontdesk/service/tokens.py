@@ -1,0 +1,120 @@
+"""From a session to its credentials and back: what is minted for a row, and which row a credential names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from frontdesk.core import credentials
+from frontdesk.core.credentials import ParsedToken
+from frontdesk.core.sessions import Session, Transport
+from frontdesk.errors import Refusal, TokenError
+from frontdesk.jose import jwt
+from frontdesk.service.keys import KeyRing, MasterKeys, TokenBytes
+from frontdesk.service.settings import DeskSettings
+
+ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
+
+RESERVED_CLAIMS: Final = frozenset({
+    "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "sid", "auth_time", "acr", "amr", "azp", "scope", "roles",
+    "groups", "entitlements", "client_id", "cnf", "act", "epochs", "transport", "realm",
+})  # fmt: skip
+"""Claims that an application cannot set: they mean something to a verifier."""
+
+
+class AccessToken(msgspec.Struct, frozen=True):
+    """A minted access token and the moment it expires."""
+
+    text: str
+    expires_at: datetime
+
+
+class Tokens:
+    """Mints and reads the credentials of one desk."""
+
+    def __init__(self, settings: DeskSettings, master: MasterKeys, ring: KeyRing, token_bytes: TokenBytes) -> None:
+        self._settings = settings
+        self._master = master
+        self._ring = ring
+        self._token_bytes = token_bytes
+
+    def session_token(self, session: Session) -> str:
+        """The opaque token of a session."""
+        return credentials.mint_session_token(self._master.newest, session.realm, session.id, session.salt)
+
+    def refresh_token(self, session: Session) -> str:
+        """The refresh token of the session's newest generation."""
+        return credentials.mint_refresh_token(
+            self._master.newest, session.realm, session.id, session.salt, session.generation
+        )
+
+    def access_token(self, session: Session, now: datetime) -> AccessToken:
+        """A JWT access token (RFC 9068) for the session; it never outlives the session."""
+        expires_at = min(now + self._settings.sessions.access_token, session.expires_at)
+        jti = credentials.encode_id(self._token_bytes(credentials.ID_BYTES))
+        text = jwt.sign(self._claims(session, jti, now, expires_at), self._ring.signing, typ=ACCESS_TOKEN_TYPE)
+        return AccessToken(text, expires_at)
+
+    def _claims(self, session: Session, jti: str, now: datetime, expires_at: datetime) -> dict[str, Any]:
+        claims: dict[str, Any] = {
+            **session.claims,
+            "iss": self._settings.issuer,
+            "sub": session.subject,
+            "aud": self._settings.accepted_audience,
+            "exp": int(expires_at.timestamp()),
+            "iat": int(now.timestamp()),
+            "jti": jti,
+            "sid": session.id,
+            "auth_time": int(session.auth_time.timestamp()),
+            "epochs": [session.epochs.realm, session.epochs.subject],
+            "transport": session.transport,
+        }
+        if session.amr:
+            claims["amr"] = list(session.amr)
+        if session.roles:
+            claims["roles"] = list(session.roles)
+        if session.scope:
+            claims["scope"] = " ".join(session.scope)
+        return claims
+
+    def verify_access_token(self, token: bytes, now: datetime, *, expired_ok: bool = False) -> jwt.Claims | Refusal:
+        """The claims of an authentic access token of this desk, or why it is refused.
+
+        `expired_ok` serves log-out alone: whoever holds an authentic token may end its session.
+        """
+        verify = jwt.verify_ignoring_expiry if expired_ok else jwt.verify
+        try:
+            return verify(
+                token,
+                self._ring.verifying,
+                issuer=self._settings.issuer,
+                audience=self._settings.accepted_audience,
+                typ=ACCESS_TOKEN_TYPE,
+                now=now,
+            )
+        except TokenError as error:
+            if error.code == "token_expired":
+                return Refusal("token_expired")
+            malformed = error.code in {"token_malformed", "token_oversize"}
+            return Refusal("credential_malformed" if malformed else "credential_invalid", error.message)
+
+    def is_authentic(self, token: ParsedToken, session: Session) -> bool:
+        """Whether a parsed session or refresh token was made by this desk for this row."""
+        return credentials.authentic(token, self._master.mac, self._settings.realm, session.salt)
+
+
+def transport_claim(claims: jwt.Claims) -> Transport | None:
+    """The transport that a JWT was issued for; None when the claim is not one of ours."""
+    value = claims.extra.get("transport")
+    return value if value == "cookie" or value == "bearer" else None  # noqa: PLR1714 - narrows the type
+
+
+def largest_claim(claims: Mapping[str, Any], roles: tuple[str, ...], scope: tuple[str, ...]) -> str:
+    """The name of the member that takes most room, for the refusal `claims_too_large`."""
+    sizes = {name: len(msgspec.json.encode(value)) for name, value in claims.items()}
+    sizes["roles"] = len(msgspec.json.encode(roles))
+    sizes["scope"] = len(" ".join(scope))
+    return max(sizes, key=lambda name: sizes[name])

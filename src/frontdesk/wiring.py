@@ -1,0 +1,89 @@
+"""From a URL to a desk: the only file that knows every store, and imports each only when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import secrets as random
+from collections.abc import Sequence
+from pathlib import Path
+
+from frontdesk.clock import Clock
+from frontdesk.core.passwords import DEFAULT_PARAMETERS, HashParameters
+from frontdesk.errors import ConfigurationError
+from frontdesk.service.audit import Audit
+from frontdesk.service.desk import Desk
+from frontdesk.service.hashing import PasswordHasher
+from frontdesk.service.keys import MasterKeys
+from frontdesk.service.secret_file import read_or_create
+from frontdesk.service.settings import DeskSettings
+from frontdesk.stores.protocol import Store
+
+SECRET_VARIABLE = "FRONTDESK_SECRET"  # noqa: S105 - the name of a variable
+_MEMORY = "memory:"
+_SQLITE = "sqlite:///"
+
+
+def open_store(url: str) -> Store:
+    """The store that `url` names; it is opened later. ConfigurationError for a URL that names none.
+
+    `sqlite:///app.db` is relative to the working directory, `sqlite:////srv/app.db` absolute; `memory:` keeps
+    everything in this process and forgets it.
+    """
+    if url == _MEMORY:
+        from frontdesk.stores.memory import MemoryStore  # noqa: PLC0415 - lazy: one driver per process
+
+        return MemoryStore(token_bytes=random.token_bytes)
+    if url.startswith(_SQLITE):
+        from frontdesk.stores.sqlite import SQLiteStore  # noqa: PLC0415 - lazy: one driver per process
+
+        return SQLiteStore(sqlite_path(url), token_bytes=random.token_bytes)
+    scheme = url.partition(":")[0]
+    raise ConfigurationError(f"no store is called {scheme!r}; write sqlite:///app.db, or memory: for tests")
+
+
+def sqlite_path(url: str) -> Path:
+    """The database file of a `sqlite:///` URL."""
+    name = url.removeprefix(_SQLITE)
+    if not name or "?" in name or "#" in name:
+        raise ConfigurationError(f"{url!r} names no file; write sqlite:///app.db or sqlite:////srv/app.db")
+    return Path(name)
+
+
+def key_file(database: Path) -> Path:
+    """Where the secret of an embedded database is kept when none is given: `app.db.key` beside `app.db`."""
+    return database.with_name(database.name + ".key")
+
+
+def master_secrets(url: str, given: str | bytes | Sequence[str | bytes] | None) -> Sequence[str | bytes]:
+    """The master secrets, newest first: those given, else `FRONTDESK_SECRET` (separated by commas), else the key
+    file of an embedded database, else a random one for `memory:`. Anything else refuses to start."""
+    if given is not None:
+        return [given] if isinstance(given, str | bytes) else list(given)
+    from_environment = os.environ.get(SECRET_VARIABLE)
+    if from_environment:
+        return [secret.strip() for secret in from_environment.split(",")]
+    if url == _MEMORY:
+        return [random.token_urlsafe(32)]
+    if url.startswith(_SQLITE):
+        database = sqlite_path(url)
+        return [read_or_create(key_file(database), database=database)]
+    raise ConfigurationError(f"this store needs a secret: pass secret= or set {SECRET_VARIABLE}")
+
+
+def build_desk(
+    url: str,
+    *,
+    secret: str | bytes | Sequence[str | bytes] | None = None,
+    settings: DeskSettings | None = None,
+    hashing: HashParameters = DEFAULT_PARAMETERS,
+    clock: Clock | None = None,
+    audit: Audit | None = None,
+) -> Desk:
+    """A desk over the store that `url` names; nothing is opened before `Desk.open`.
+
+    Raises ConfigurationError for a weak or missing secret, and for settings that cannot be.
+    """
+    store = open_store(url)
+    master = MasterKeys(master_secrets(url, secret))
+    hasher = PasswordHasher(hashing, seal_keys=master.password_seals, token_bytes=random.token_bytes)
+    return Desk(store, master, settings or DeskSettings(), hasher=hasher, clock=clock, audit=audit)
