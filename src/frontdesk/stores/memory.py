@@ -72,7 +72,7 @@ class MemoryStore:
 
     async def check(self) -> None:
         with self._using():
-            return
+            self._commit(())
 
     # --- sessions ---------------------------------------------------------------------------------------------
 
