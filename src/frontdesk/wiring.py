@@ -32,7 +32,7 @@ def open_store(url: str) -> Store:
     if url == _MEMORY:
         from frontdesk.stores.memory import MemoryStore  # noqa: PLC0415 - lazy: one driver per process
 
-        return MemoryStore(token_bytes=random.token_bytes)
+        return MemoryStore()
     if url.startswith(_SQLITE):
         from frontdesk.stores.sqlite import SQLiteStore  # noqa: PLC0415 - lazy: one driver per process
 

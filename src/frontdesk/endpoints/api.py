@@ -63,7 +63,7 @@ async def login(gate: Gate, request: Request) -> Response:
     if isinstance(signed, Refusal):
         return problem(signed)
     now = gate.desk.clock.now()
-    return json_response(200, signed_body(signed, now), cookies=signed_cookies(signed, presented.names, now))
+    return json_response(200, signed_body(signed), cookies=signed_cookies(signed, presented.names, now))
 
 
 async def refresh(gate: Gate, request: Request) -> Response:
@@ -93,7 +93,7 @@ async def _refresh(
         # No cookie is deleted: the refusal may be older than a sign-in that another tab has just made.
         return problem(outcome)
     now = gate.desk.clock.now()
-    return json_response(200, refreshed_body(outcome, now), cookies=refreshed_cookies(outcome, presented.names, now))
+    return json_response(200, refreshed_body(outcome), cookies=refreshed_cookies(outcome, presented.names, now))
 
 
 async def _confirm_session(gate: Gate, presented: Presented) -> Response:

@@ -53,14 +53,14 @@ def deleted_cookies(names: CookieNames) -> CookieChanges:
     return changes
 
 
-def signed_body(signed: Signed, now: datetime) -> Mapping[str, object]:
+def signed_body(signed: Signed) -> Mapping[str, object]:
     """What a sign-in answers. A credential that travels in a cookie is never in the body (ASVS 3.3.4)."""
-    return _body(signed.session, signed.session_token, signed.access_token, signed.refresh_token, now)
+    return _body(signed.session, signed.session_token, signed.access_token, signed.refresh_token)
 
 
-def refreshed_body(refreshed: Refreshed, now: datetime) -> Mapping[str, object]:
+def refreshed_body(refreshed: Refreshed) -> Mapping[str, object]:
     """What a refresh answers: the shape of a sign-in."""
-    return _body(refreshed.session, None, refreshed.access_token, refreshed.refresh_token, now)
+    return _body(refreshed.session, None, refreshed.access_token, refreshed.refresh_token)
 
 
 def _body(
@@ -68,7 +68,6 @@ def _body(
     session_token: str | None,
     access_token: AccessToken | None,
     refresh_token: str | None,
-    now: datetime,
 ) -> Mapping[str, object]:
     bearer = session.transport == "bearer"
     shown = session_token or (access_token.text if access_token is not None else None)
@@ -77,7 +76,7 @@ def _body(
         session=session.id,
         access_token=shown if bearer else None,
         token_type="Bearer" if bearer and shown else None,
-        expires_in=max(0, (access_token.expires_at - now) // _SECOND) if access_token is not None else None,
+        expires_in=access_token.lifetime // _SECOND if access_token is not None else None,
         refresh_token=refresh_token if session.refresh_in == "body" else None,
     )
 

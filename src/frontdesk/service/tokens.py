@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -26,10 +26,10 @@ RESERVED_CLAIMS: Final = frozenset({
 
 
 class AccessToken(msgspec.Struct, frozen=True):
-    """A minted access token and the moment it expires."""
+    """A minted access token and for how long it is good from the moment it was minted."""
 
     text: str
-    expires_at: datetime
+    lifetime: timedelta
 
 
 class Tokens:
@@ -56,7 +56,7 @@ class Tokens:
         expires_at = min(now + self._settings.sessions.access_token, session.expires_at)
         jti = credentials.encode_id(self._token_bytes(credentials.ID_BYTES))
         text = jwt.sign(self._claims(session, jti, now, expires_at), self._ring.signing, typ=ACCESS_TOKEN_TYPE)
-        return AccessToken(text, expires_at)
+        return AccessToken(text, expires_at - now)
 
     def _claims(self, session: Session, jti: str, now: datetime, expires_at: datetime) -> dict[str, Any]:
         claims: dict[str, Any] = {
