@@ -1,0 +1,243 @@
+"""The store in one SQLite file, for one machine and any number of its processes.
+
+The rooms: `engine` (what stands while it is open), `opening` (the file, connections, schema), `reading`, `writing`,
+`checkpoint`, `sessions` and `records` (what the decisions do inside a transaction), `rows` (records as rows), `faults`
+(errors).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from frontdesk.core.accounts import Account
+from frontdesk.core.rotation import Decision
+from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
+from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
+from frontdesk.errors import Refusal, StoreError
+from frontdesk.stores.protocol import Ask, Created, Ended, NotCreated, Poll, StoredKey
+from frontdesk.stores.sqlite import records, sessions
+from frontdesk.stores.sqlite.engine import Engine, Settings
+from frontdesk.stores.sqlite.opening import Timer
+from frontdesk.stores.sqlite.rows import session_row
+from frontdesk.stores.sqlite.writing import Operation
+
+__all__ = ["SQLiteStore"]
+
+T = TypeVar("T")
+
+_NOT_OPEN: Final = "the store is not open"
+
+
+class SQLiteStore:
+    """`stores.protocol.Store` in a SQLite file. What it promises is in docs/stores.md.
+
+    path: the database file; created with mode 0600, `-wal` and `-shm` beside it likewise. Its directory must exist.
+    token_bytes: the source of the random name of the store's history. timer: seconds that only grow; measures slow
+    reads and patience. patience: how long a write waits for another process's lock before StoreBusyError.
+    max_waiting: writes (and, apart from them, reads) that may wait before OverloadedError. checkpoint_pages: pages of
+    4 KiB in the write-ahead log that wake the checkpointer. vfs: the name of a SQLite VFS, for tests of faults.
+
+    Usable from several event loops and threads. A store that was opened before a fork refuses in the child.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        timer: Timer = time.perf_counter,
+        patience: timedelta = timedelta(seconds=5),
+        max_waiting: int = 4096,
+        checkpoint_pages: int = 1000,
+        vfs: str = "",
+    ) -> None:
+        text = os.fspath(path)
+        if text in {"", ":memory:"} or text.startswith("file:"):
+            raise ValueError("SQLiteStore takes the path of a file; for a store in memory there is MemoryStore")
+        if patience <= timedelta(0) or max_waiting < 1 or checkpoint_pages < 1:
+            raise ValueError("patience, max_waiting and checkpoint_pages must be above zero")
+        self._settings = Settings(
+            path=os.path.realpath(text),
+            vfs=vfs,
+            token_bytes=token_bytes,
+            timer=timer,
+            patience=patience.total_seconds(),
+            max_waiting=max_waiting,
+            checkpoint_pages=checkpoint_pages,
+        )
+        self._opening = threading.Lock()
+        self._engine: Engine | None = None
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self._settings.path!r})"
+
+    async def open(self) -> None:
+        if self._engine is None:
+            await asyncio.to_thread(self._open)
+        # This thread's own connection, so that the first request finds it ready.
+        self._opened().reading.warm()
+
+    async def close(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.shield(asyncio.to_thread(engine.close))
+
+    async def check(self) -> None:
+        await self._ask(records.history)
+        await self._write(records.write_nothing)
+
+    # --- sessions ---------------------------------------------------------------------------------------------
+
+    async def epochs(self, realm: str, subject: str) -> Epochs:
+        return await self._ask(lambda connection: sessions.epochs(connection, realm, subject))
+
+    async def create_session(
+        self,
+        session: Session,
+        *,
+        replaces: str | None,
+        max_sessions: int,
+        now: datetime,
+    ) -> Created | NotCreated:
+        row = session_row(session)  # here, so that claims that are no JSON fail before anything is accepted
+        return await self._write(
+            lambda connection: sessions.create(
+                connection, session, row, replaces=replaces, max_sessions=max_sessions, now=now
+            )
+        )
+
+    def peek_session(self, realm: str, session_id: str) -> Session | Ask | None:
+        engine = self._engine
+        if engine is None:
+            raise StoreError(_NOT_OPEN)
+        return engine.reading.peek(realm, session_id)
+
+    async def read_session(self, realm: str, session_id: str) -> Session | None:
+        found = self.peek_session(realm, session_id)
+        return await self._opened().reading.session(realm, session_id) if isinstance(found, Ask) else found
+
+    async def list_sessions(self, realm: str, subject: str, now: datetime) -> tuple[Session, ...]:
+        rows = await self._ask(lambda connection: sessions.unended(connection, realm, subject))
+        return tuple(row for row in reversed(rows) if evaluate(row, now) is None)
+
+    async def touch_session(self, realm: str, session_id: str, seen_at: datetime) -> bool:
+        return await self._write(lambda connection: sessions.touch(connection, realm, session_id, seen_at))
+
+    async def rotate(
+        self, realm: str, session_id: str, presented: int, now: datetime, policy: SessionPolicy
+    ) -> Decision | None:
+        return await self._write(
+            lambda connection: sessions.rotate(connection, realm, session_id, presented, now=now, policy=policy)
+        )
+
+    async def end_session(
+        self, realm: str, session_id: str, *, reason: EndReason, now: datetime, subject: str | None = None
+    ) -> Ended | None:
+        return await self._write(
+            lambda connection: sessions.end(connection, realm, session_id, reason=reason, now=now, subject=subject)
+        )
+
+    async def end_subject(
+        self, realm: str, subject: str, *, reason: EndReason, now: datetime, keep: str | None = None
+    ) -> tuple[Session, ...]:
+        return await self._write(
+            lambda connection: sessions.end_subject(connection, realm, subject, reason=reason, now=now, keep=keep)
+        )
+
+    async def update_subject(
+        self,
+        realm: str,
+        subject: str,
+        *,
+        roles: Sequence[str] | None,
+        scope: Sequence[str] | None,
+        claims: Mapping[str, Any] | None,
+        now: datetime,
+    ) -> int:
+        changes = sessions.subject_changes(roles, scope, claims)
+        return await self._write(lambda connection: sessions.update_subject(connection, realm, subject, changes, now))
+
+    # --- accounts ---------------------------------------------------------------------------------------------
+
+    async def create_account(self, account: Account) -> bool:
+        return await self._write(lambda connection: records.create_account(connection, account))
+
+    async def account_by_email(self, realm: str, email: str) -> Account | None:
+        return await self._ask(lambda connection: records.account_by_email(connection, realm, email))
+
+    async def account_by_id(self, realm: str, account_id: str) -> Account | None:
+        return await self._ask(lambda connection: records.account_by_id(connection, realm, account_id))
+
+    async def list_accounts(self, realm: str, *, after: str = "", limit: int = 100) -> tuple[Account, ...]:
+        return await self._ask(lambda connection: records.list_accounts(connection, realm, after, limit))
+
+    async def replace_password(self, realm: str, account_id: str, *, old: str, new: str) -> bool:
+        return await self._write(lambda connection: records.replace_password(connection, realm, account_id, old, new))
+
+    # --- attempts ---------------------------------------------------------------------------------------------
+
+    async def admit_attempt(
+        self, realm: str, keys: AttemptKeys, now: datetime, policy: ThrottlePolicy
+    ) -> Refusal | None:
+        return await self._write(lambda connection: records.admit_attempt(connection, realm, keys, now, policy))
+
+    async def attempt_succeeded(self, realm: str, keys: AttemptKeys, admitted_at: datetime) -> None:
+        await self._write(lambda connection: records.attempt_succeeded(connection, realm, keys, admitted_at))
+
+    async def clear_attempts(self, realm: str, key: bytes) -> bool:
+        return await self._write(lambda connection: records.clear_attempts(connection, realm, key))
+
+    # --- values that are good once ----------------------------------------------------------------------------
+
+    async def put_once(self, realm: str, purpose: str, key: bytes, value: bytes, *, expires_at: datetime) -> bool:
+        return await self._write(
+            lambda connection: records.put_once(connection, realm, purpose, key, value, expires_at=expires_at)
+        )
+
+    async def consume(self, realm: str, purpose: str, key: bytes, now: datetime) -> bytes | None:
+        return await self._write(lambda connection: records.consume(connection, realm, purpose, key, now))
+
+    # --- keys -------------------------------------------------------------------------------------------------
+
+    async def add_key(self, key: StoredKey, *, only_if_none_current: bool = False) -> bool:
+        return await self._write(lambda connection: records.add_key(connection, key, only_if_none_current))
+
+    async def list_keys(self, realm: str) -> tuple[StoredKey, ...]:
+        return await self._ask(lambda connection: records.list_keys(connection, realm))
+
+    # --- the log, housekeeping --------------------------------------------------------------------------------
+
+    async def poll(self, cursor: int, *, limit: int = 1000) -> Poll:
+        history = self._opened().history
+        return await self._ask(lambda connection: records.poll(connection, cursor, limit, history))
+
+    async def purge(self, now: datetime, *, limit: int = 500) -> int:
+        return await self._write(lambda connection: records.purge(connection, now, limit))
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        with self._opening:
+            if self._engine is None:
+                self._engine = Engine(self._settings)
+
+    def _opened(self) -> Engine:
+        engine = self._engine
+        if engine is None:
+            raise StoreError(_NOT_OPEN)
+        return engine
+
+    async def _ask(self, question: Callable[[apsw.Connection], T]) -> T:
+        return await self._opened().reading.ask(question)
+
+    async def _write(self, operation: Operation[T]) -> T:
+        return await self._opened().writer.perform(operation)

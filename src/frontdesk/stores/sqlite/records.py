@@ -1,0 +1,214 @@
+"""Accounts, attempts, values that are good once, keys, the log and its clean-up, inside one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import apsw
+
+from frontdesk.clock import span_to_micros, to_micros
+from frontdesk.core import throttle
+from frontdesk.core.accounts import Account
+from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
+from frontdesk.errors import Refusal
+from frontdesk.stores.protocol import Poll, StoredKey
+from frontdesk.stores.sqlite.rows import (
+    ACCOUNT_COLUMNS,
+    ENTRY_COLUMNS,
+    KEY_COLUMNS,
+    account_of,
+    account_row,
+    entry_of,
+    fetch,
+    key_of,
+    key_row,
+)
+
+_KEEP_EXPIRED: Final = timedelta(days=1)
+_KEEP_ENDED: Final = timedelta(days=7)
+
+_INSERT_ACCOUNT: Final = f"INSERT INTO accounts ({ACCOUNT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608
+_INSERT_KEY: Final = f"INSERT INTO keys ({KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608
+_SELECT_ACCOUNT: Final = f"SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE realm = ?"  # noqa: S608
+_SELECT_KEYS: Final = f"SELECT {KEY_COLUMNS} FROM keys WHERE realm = ? ORDER BY created_at, id"  # noqa: S608
+_SELECT_LOG: Final = f"SELECT {ENTRY_COLUMNS} FROM revocations WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
+_WRITE_TALLY: Final = (
+    "INSERT INTO attempts (realm, key, failures, moments, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (realm, key)"
+    " DO UPDATE SET failures = excluded.failures, moments = excluded.moments, expires_at = excluded.expires_at"
+)
+
+# One statement per kind: bounded, by index, oldest first. The last value is always the number still allowed.
+_PURGE_EXPIRED_SESSIONS: Final = (
+    "DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
+)
+_PURGE_ENDED_SESSIONS: Final = (
+    "DELETE FROM sessions WHERE rowid IN"
+    " (SELECT rowid FROM sessions WHERE ended_at IS NOT NULL AND ended_at <= ? ORDER BY ended_at LIMIT ?)"
+)
+_PURGE_ATTEMPTS: Final = (
+    "DELETE FROM attempts WHERE (realm, key) IN"
+    " (SELECT realm, key FROM attempts WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
+)
+_PURGE_ONCE: Final = (
+    "DELETE FROM once WHERE (realm, purpose, key) IN"
+    " (SELECT realm, purpose, key FROM once WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
+)
+_PURGE_LOG: Final = (
+    "DELETE FROM revocations WHERE number IN"
+    " (SELECT number FROM revocations WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
+)
+
+
+# --- accounts -----------------------------------------------------------------------------------------------------
+
+
+def create_account(connection: apsw.Connection, account: Account) -> bool:
+    connection.execute(_INSERT_ACCOUNT, account_row(account))
+    return connection.changes() == 1
+
+
+def account_by_email(connection: apsw.Connection, realm: str, email: str) -> Account | None:
+    rows = fetch(connection, _SELECT_ACCOUNT + " AND email = ?", realm, email)
+    return account_of(rows[0]) if rows else None
+
+
+def account_by_id(connection: apsw.Connection, realm: str, account_id: str) -> Account | None:
+    rows = fetch(connection, _SELECT_ACCOUNT + " AND id = ?", realm, account_id)
+    return account_of(rows[0]) if rows else None
+
+
+def list_accounts(connection: apsw.Connection, realm: str, after: str, limit: int) -> tuple[Account, ...]:
+    rows = fetch(connection, _SELECT_ACCOUNT + " AND email > ? ORDER BY email LIMIT ?", realm, after, max(limit, 0))
+    return tuple(map(account_of, rows))
+
+
+def replace_password(connection: apsw.Connection, realm: str, account_id: str, old: str, new: str) -> bool:
+    connection.execute(
+        "UPDATE accounts SET password = ? WHERE realm = ? AND id = ? AND password = ?", (new, realm, account_id, old)
+    )
+    return connection.changes() == 1
+
+
+# --- attempts -----------------------------------------------------------------------------------------------------
+
+
+def admit_attempt(
+    connection: apsw.Connection, realm: str, keys: AttemptKeys, now: datetime, policy: ThrottlePolicy
+) -> Refusal | None:
+    before = _tallies(connection, realm, keys)
+    outcome = throttle.admit(before, now, policy)
+    if isinstance(outcome, throttle.Exhausted):
+        if outcome.moved is not None:
+            _store(connection, realm, keys, before, outcome.moved)
+        return outcome.refusal()
+    _store(connection, realm, keys, before, outcome.tallies)
+    return None
+
+
+def attempt_succeeded(connection: apsw.Connection, realm: str, keys: AttemptKeys, admitted_at: datetime) -> None:
+    before = _tallies(connection, realm, keys)
+    _store(connection, realm, keys, before, throttle.succeeded(before, admitted_at))
+
+
+def clear_attempts(connection: apsw.Connection, realm: str, key: bytes) -> bool:
+    connection.execute("DELETE FROM attempts WHERE realm = ? AND key = ?", (realm, key))
+    return connection.changes() == 1
+
+
+def _tallies(connection: apsw.Connection, realm: str, keys: AttemptKeys) -> Tallies:
+    return Tallies(*(_tally(connection, realm, key) for key in (keys.account, keys.network, keys.pair)))
+
+
+def _tally(connection: apsw.Connection, realm: str, key: bytes) -> Tally | None:
+    sql = "SELECT failures, moments, expires_at FROM attempts WHERE realm = ? AND key = ?"
+    for failures, moments, expires_at in fetch(connection, sql, realm, key):
+        return Tally(failures, throttle.unpack(moments), expires_at)
+    return None
+
+
+def _store(connection: apsw.Connection, realm: str, keys: AttemptKeys, before: Tallies, after: Tallies) -> None:
+    for key, was, tally in (
+        (keys.account, before.account, after.account),
+        (keys.network, before.network, after.network),
+        (keys.pair, before.pair, after.pair),
+    ):
+        if tally == was:
+            continue
+        if tally is None:
+            clear_attempts(connection, realm, key)
+        else:
+            row = (realm, key, tally.failures, throttle.pack(tally.moments), tally.expires_us)
+            connection.execute(_WRITE_TALLY, row)
+
+
+# --- values that are good once ------------------------------------------------------------------------------------
+
+
+def put_once(
+    connection: apsw.Connection, realm: str, purpose: str, key: bytes, value: bytes, *, expires_at: datetime
+) -> bool:
+    connection.execute(
+        "INSERT INTO once (realm, purpose, key, value, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (realm, purpose, key, value, to_micros(expires_at)),
+    )
+    return connection.changes() == 1
+
+
+def consume(connection: apsw.Connection, realm: str, purpose: str, key: bytes, now: datetime) -> bytes | None:
+    sql = "SELECT value, expires_at FROM once WHERE realm = ? AND purpose = ? AND key = ?"
+    for value, expires_at in fetch(connection, sql, realm, purpose, key):
+        if value is None or to_micros(now) >= expires_at:
+            return None
+        connection.execute(
+            "UPDATE once SET value = NULL WHERE realm = ? AND purpose = ? AND key = ?", (realm, purpose, key)
+        )
+        return bytes(value)
+    return None
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------
+
+
+def add_key(connection: apsw.Connection, key: StoredKey, only_if_none_current: bool) -> bool:
+    if only_if_none_current and any(held.state == "current" for held in list_keys(connection, key.realm)):
+        return False
+    connection.execute(_INSERT_KEY, key_row(key))
+    return connection.changes() == 1
+
+
+def list_keys(connection: apsw.Connection, realm: str) -> tuple[StoredKey, ...]:
+    return tuple(map(key_of, fetch(connection, _SELECT_KEYS, realm)))
+
+
+# --- the log, housekeeping ----------------------------------------------------------------------------------------
+
+
+def poll(connection: apsw.Connection, cursor: int, limit: int, history: str) -> Poll:
+    entries = tuple(map(entry_of, fetch(connection, _SELECT_LOG, cursor, max(limit, 0))))
+    return Poll(entries, entries[-1].number if entries else cursor, history)
+
+
+def history(connection: apsw.Connection) -> str:
+    ((value,),) = fetch(connection, "SELECT value FROM meta WHERE name = 'history'")
+    return str(value)
+
+
+def purge(connection: apsw.Connection, now: datetime, limit: int) -> int:
+    at = to_micros(now)
+    removed = 0
+    for sql, until in (
+        (_PURGE_EXPIRED_SESSIONS, at - span_to_micros(_KEEP_EXPIRED)),
+        (_PURGE_ENDED_SESSIONS, at - span_to_micros(_KEEP_ENDED)),
+        (_PURGE_ATTEMPTS, at),
+        (_PURGE_ONCE, at),
+        (_PURGE_LOG, at),
+    ):
+        connection.execute(sql, (until, max(limit - removed, 0)))
+        removed += connection.changes()
+    return removed
+
+
+def write_nothing(connection: apsw.Connection) -> None:
+    """Prove that this transaction may write: takes part in a commit and changes no row."""
+    connection.execute("UPDATE meta SET value = value WHERE name = 'history'")
