@@ -165,8 +165,10 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(text)
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    if isinstance(address, IPv4Address):
+        return address
+    # A zone can be any text, which would make one address many: only `client_address` may cut it off.
+    return None if address.scope_id else address.ipv4_mapped or address
 
 
 def _parse_entry(entry: str) -> IPv4Address | IPv6Address | None:
