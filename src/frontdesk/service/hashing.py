@@ -336,7 +336,9 @@ class _Seals:
         if version != _SEALED or key is None:
             raise StoreCorruptError("A password hash was sealed under a key that is not configured here.")
         try:
-            octets = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+            octets = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+            if _base64url(octets) != body:
+                raise ValueError("not canonical base64url")
             phc = key.decrypt(octets[:_NONCE_BYTES], octets[_NONCE_BYTES:], owner.octets()).decode("ascii")
             parse_phc(phc)
         except (InvalidTag, ValueError):
