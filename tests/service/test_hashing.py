@@ -138,6 +138,11 @@ def test_the_empty_password_of_an_unknown_account_is_wrong() -> None:
     assert not outcome_of(made(), None, "", None).ok
 
 
+@pytest.mark.parametrize("attempt", ["\ud800", "q" * 5000])
+def test_what_cannot_be_hashed_does_not_pass_for_the_empty_password(attempt: str) -> None:
+    assert not outcome_of(made(), stored_by(made(), ""), attempt).ok
+
+
 def test_the_dummy_follows_the_parameters(watch: Watch) -> None:
     outcome_of(made(OTHER), None, PASSWORD)
     assert watch.costs == ["$argon2id$v=19$m=19456,t=2,p=1"]

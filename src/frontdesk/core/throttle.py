@@ -261,11 +261,10 @@ def _account_wait(account: Tally | None, at: int, policy: ThrottlePolicy) -> int
 
 
 def _window_tally(moments: tuple[int, ...], windows: tuple[Window, ...]) -> Tally:
-    """The moments that can still matter: those inside the longest window, and no more than the largest limit."""
+    """The moments that can still matter: those inside the longest window. Its limit bounds their number."""
     span = span_to_micros(max(window.span for window in windows))
-    most = max(window.limit for window in windows)
     newest = moments[-1]
-    return Tally(0, tuple(moment for moment in moments[-most:] if newest - moment < span), newest + span)
+    return Tally(0, tuple(moment for moment in moments if newest - moment < span), newest + span)
 
 
 def _window_wait(moments: tuple[int, ...], at: int, windows: tuple[Window, ...]) -> int:
