@@ -6,7 +6,7 @@ import asyncio
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from frontdesk.core.credentials import MacKey, mint_refresh_token, mint_session_token
 from frontdesk.core.rotation import Outcome
@@ -33,6 +33,8 @@ from frontdesk.testing.suite.harness import (
 
 LATER = T0 + POLICY.idle / 2
 THROTTLE = ThrottlePolicy()
+DUMP_SECRET: Final = b"a master secret of 32 octets, or"
+DUMP_SALT: Final = b"salt-in-the-dump"
 Call = Callable[[Store], Awaitable[object]]
 
 # Each writes something on a store prepared by `_prepare`; `check` promises that writing is possible.
@@ -240,8 +242,8 @@ class DumpRules(StoreHarness):
 
     @with_store
     async def test_a_dump_holds_the_records_and_nothing_that_could_be_presented(self, store: Store) -> None:
-        key = MacKey.from_secret(b"a master secret of 32 bytes or so")
-        session = a_session(1, subject="subject-in-the-dump", salt=b"salt-in-the-dump")
+        key = MacKey.from_secret(DUMP_SECRET)
+        session = a_session(1, subject="subject-in-the-dump", salt=DUMP_SALT)
         await create(store, session)
         for generation in range(3):
             now = T0 + POLICY.grace * 2 * (generation + 1)

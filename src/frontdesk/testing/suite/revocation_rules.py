@@ -8,7 +8,7 @@ import msgspec
 
 from frontdesk.core.revocation import LARGEST_ACCESS_TOKEN, SKEW
 from frontdesk.core.rotation import Decision, Outcome
-from frontdesk.core.sessions import Epochs, evaluate
+from frontdesk.core.sessions import Epochs, Session, evaluate
 from frontdesk.stores.protocol import Created, Ended, NotCreated, Store
 from frontdesk.testing.suite.harness import (
     POLICY,
@@ -276,17 +276,22 @@ class RevocationRules(StoreHarness):
 
     @with_store
     async def test_an_update_a_refresh_and_a_touch_that_meet_are_all_kept(self, store: Store) -> None:
-        session = a_session(1)
-        await create(store, session)
+        # Both orders: whoever reads first and writes last must not write back what it read.
+        for session, first in ((a_session(1), 0), (a_session(2, subject="bob"), 49)):
+            await create(store, session)
+            await self._update_refresh_and_touch(store, session, first)
+            row = await stored(store, session)
+            expect((row.roles, row.generation, row.last_seen_at), (("x",), 1, T0 + HOUR + TICK))
+
+    async def _update_refresh_and_touch(self, store: Store, session: Session, first: int) -> None:
         later = T0 + HOUR
 
         async def act(number: int) -> object:
-            if number == 20:
-                return await store.update_subject(REALM, "alice", roles=("x",), scope=None, claims=None, now=later)
-            if number % 2:
+            turn = abs(number - first)
+            if turn < 25:
+                return await store.touch_session(REALM, session.id, later + TICK)
+            if turn < 49:
                 return await store.rotate(REALM, session.id, 0, later, POLICY)
-            return await store.touch_session(REALM, session.id, later + TICK)
+            return await store.update_subject(REALM, session.subject, roles=("x",), scope=None, claims=None, now=later)
 
         await crowd(act)
-        row = await stored(store, session)
-        expect((row.roles, row.generation, row.last_seen_at), (("x",), 1, later + TICK))
