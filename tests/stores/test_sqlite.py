@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import apsw
@@ -15,7 +15,18 @@ from frontdesk.stores.sqlite import SQLiteStore
 from frontdesk.testing.slow_store import SlowStore
 from frontdesk.testing.store_suite import StoreSuite
 
-SHORT = timedelta(milliseconds=5)
+
+class Watch:
+    """A timer that can be made to run so fast that all patience is over at once."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self.fast = False
+
+    def __call__(self) -> float:
+        if self.fast:
+            self.ahead += 60.0
+        return time.perf_counter() + self.ahead
 
 
 @contextmanager
@@ -31,11 +42,13 @@ def write_locked(path: Path) -> Iterator[None]:
 
 class TestSQLiteStore(StoreSuite):
     directory: Path
+    watch: Watch
     files = 0
 
     @pytest.fixture(autouse=True)
     def _directory(self, tmp_path: Path) -> None:
         self.directory = tmp_path
+        self.watch = Watch()
 
     def path(self) -> Path:
         return self.directory / f"desk-{self.files}.db"
@@ -48,7 +61,7 @@ class TestSQLiteStore(StoreSuite):
 
     @asynccontextmanager
     async def another(self, store: Store) -> AsyncIterator[Store]:
-        other = SQLiteStore(self.path(), patience=SHORT)
+        other = SQLiteStore(self.path(), timer=self.watch)
         await other.open()
         try:
             yield other
@@ -61,7 +74,9 @@ class TestSQLiteStore(StoreSuite):
     @asynccontextmanager
     async def failing(self, store: Store) -> AsyncIterator[None]:
         with write_locked(self.path()):
+            self.watch.fast = True
             yield
+            self.watch.fast = False
 
 
 class TestSQLiteStoreReopened(TestSQLiteStore):

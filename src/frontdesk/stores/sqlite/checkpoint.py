@@ -17,7 +17,8 @@ from frontdesk.stores.sqlite.faults import store_error
 from frontdesk.stores.sqlite.opening import DatabaseFile, Patience, Timer
 
 _RESTART_FACTOR: Final = 4
-_RESTART_PATIENCE: Final = 0.25
+_RESTART_PATIENCE: Final = 0.010
+_TURN_PATIENCE: Final = 1.0
 
 _log: Final = logging.getLogger("frontdesk.stores.sqlite")
 
@@ -25,10 +26,12 @@ _log: Final = logging.getLogger("frontdesk.stores.sqlite")
 class Checkpointer:
     """Woken by the writer when the log has grown to `threshold` pages."""
 
-    def __init__(self, file: DatabaseFile, *, timer: Timer, threshold: int) -> None:
+    def __init__(self, file: DatabaseFile, *, timer: Timer, threshold: int, turn: threading.Lock) -> None:
         self._file = file
         self._timer = timer
         self._threshold = threshold
+        self._turn = turn
+        self._restart_at = _RESTART_FACTOR * threshold
         self._connection: apsw.Connection | None = None
         self._wake = threading.Event()
         self._stopping = False
@@ -62,22 +65,39 @@ class Checkpointer:
             try:
                 self._checkpoint()
             except apsw.BusyError:
-                continue  # another process is at it, or a reader stands in the way of a restart: the next one will do
+                continue  # another process is at it
             except apsw.Error as fault:
                 _log.warning("checkpoint failed: %s", store_error(fault, self._connection).detail)
             except StoreError as error:
                 _log.warning("checkpoint failed: %s %s", error.message, error.detail)
 
     def _checkpoint(self) -> None:
-        """Passive first, which waits for nobody and keeps nobody waiting.
+        """Passive, which waits for nobody and keeps nobody waiting; when that is not enough, a restart.
 
         Under constant writing a passive one never catches up with the end of the log, and only a log that was copied
-        to its end can begin anew. So when it has grown several times too large, the little that is left is copied
-        while the writers wait, for about as long as one commit takes.
+        to its end can begin anew.
         """
         if self._connection is None:
             self._connection = self._file.connect("checkpointer", Patience(_RESTART_PATIENCE, self._timer))
         self._file.verify(self._connection)
         pages, _copied = self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if pages >= _RESTART_FACTOR * self._threshold:
-            self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
+        if pages < self._threshold:
+            self._restart_at = _RESTART_FACTOR * self._threshold
+        elif pages >= self._restart_at:
+            self._restart(self._connection, pages)
+
+    def _restart(self, connection: apsw.Connection, pages: int) -> None:
+        """Copy the little that is left while the writers wait, for about as long as one commit takes.
+
+        A reader that stays on an old snapshot (a backup) prevents it. It is waited for during 10 ms, since the writers
+        wait too, and asked again only when the log has grown by as much once more.
+        """
+        if not self._turn.acquire(timeout=_TURN_PATIENCE):
+            return
+        try:
+            connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
+            self._restart_at = _RESTART_FACTOR * self._threshold
+        except apsw.BusyError:
+            self._restart_at = pages + _RESTART_FACTOR * self._threshold
+        finally:
+            self._turn.release()

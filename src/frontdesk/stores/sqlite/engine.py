@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -35,14 +36,17 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         file = DatabaseFile(settings.path, vfs=settings.vfs)
         timer = settings.timer
-        self._checkpointer = Checkpointer(file, timer=timer, threshold=settings.checkpoint_pages)
+        turn = threading.Lock()
+        self._checkpointer = Checkpointer(file, timer=timer, threshold=settings.checkpoint_pages, turn=turn)
         self.writer = Writer(
             file,
             timer=timer,
             patience=settings.patience,
             max_waiting=settings.max_waiting,
+            turn=turn,
             after_commit=self._checkpointer.committed,
         )
+        self._inherited = False
         file.create()
         try:
             connection = self.writer.connect()
@@ -58,29 +62,36 @@ class Engine:
         _open_engines.add(self)
 
     def close(self) -> None:
-        """Finish what was accepted and release everything. Blocks; idempotent.
+        """Finish what was accepted and release everything. Blocks; idempotent. Nothing in the child of a fork.
 
         The writer goes last: whoever closes the last connection of all processes checkpoints, and the writer's thread
         and connection are those that may wait for a disk.
         """
+        if self._inherited:
+            return
         _open_engines.discard(self)
         self.reading.close()
         self._checkpointer.close()
         self.writer.close()
 
+    def disown(self) -> None:
+        """In the child of a fork: answer nothing, close nothing. No lock is taken: a thread that held it is gone."""
+        self._inherited = True
+        sentence = "the store was opened before a fork; open it in each process, after the fork"
+        self.reading.refuse(sentence)
+        self.writer.refuse(sentence)
+
 
 _open_engines: Final[WeakSet[Engine]] = WeakSet()
-_inherited: Final[list[Engine]] = []
+_kept: Final[list[Engine]] = []
 """Engines that a fork copied into this process. Kept for ever: closing their connections here would meddle with
 locks and files that are the parent's."""
 
 
 def _refuse_inherited() -> None:
     for engine in list(_open_engines):
-        _inherited.append(engine)
-        sentence = "the store was opened before a fork; open it in each process, after the fork"
-        engine.reading.refuse(sentence)
-        engine.writer.refuse(sentence)
+        _kept.append(engine)
+        engine.disown()
     _open_engines.clear()
 
 

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from frontdesk.core.sessions import Session
-from frontdesk.errors import OverloadedError, StoreError
+from frontdesk.errors import OverloadedError, StoreBusyError, StoreError
 from frontdesk.stores.protocol import ASK, Ask
 from frontdesk.stores.sqlite.faults import missing, store_error
 from frontdesk.stores.sqlite.opening import DatabaseFile, MovedProbe, Patience, Timer
@@ -166,7 +166,7 @@ class Reading:
     def _first_peek(self, realm: str, session_id: str) -> Session | Ask | None:
         try:
             self.warm()
-        except OverloadedError:
+        except (OverloadedError, StoreBusyError):
             return ASK
         return self.peek(realm, session_id)
 

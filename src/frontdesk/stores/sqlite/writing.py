@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from typing import Any, Final, Generic, TypeVar
 
 import apsw
@@ -65,7 +66,11 @@ class _Job(Generic[T]):
 
 
 class Writer:
-    """The writing thread. `after_commit` is told, on this thread, how many pages the write-ahead log holds."""
+    """The writing thread.
+
+    `turn` is held for each transaction; the checkpointer takes it to keep this process's writer out for a moment.
+    `after_commit` is told, on this thread, how many pages the write-ahead log holds.
+    """
 
     def __init__(
         self,
@@ -74,11 +79,13 @@ class Writer:
         timer: Timer,
         patience: float,
         max_waiting: int,
+        turn: threading.Lock,
         after_commit: Callable[[int], int],
     ) -> None:
         self._file = file
         self._patience = Patience(patience, timer)
         self._max_waiting = max_waiting
+        self._turn = turn
         self._after_commit = after_commit
         self._connection: apsw.Connection | None = None
         self._jobs: deque[_Job[Any]] = deque()
@@ -164,14 +171,13 @@ class Writer:
     def _commit(self, batch: Sequence[_Job[Any]]) -> None:
         try:
             connection = self.connect()
-            try:
-                self._transact(connection, batch)
-            finally:
-                self._leave_transaction(connection)
+            with self._turn:
+                try:
+                    self._transact(connection, batch)
+                finally:
+                    self._leave_transaction(connection)
         except apsw.Error as fault:
             _fail(batch, store_error(fault, self._connection))
-        except StoreError as error:
-            _fail(batch, error)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, and the thread must go on
             _fail(batch, error)
         _settle(batch)
@@ -227,11 +233,11 @@ def _attempt(connection: apsw.Connection, job: _Job[Any]) -> None:
     connection.execute("RELEASE operation")
 
 
-def _fail(batch: Sequence[_Job[Any]], error: BaseException) -> None:
+def _fail(batch: Sequence[_Job[Any]], error: Exception) -> None:
     """Nothing of the batch was committed: everybody gets the error, those included whose operation went well."""
     for job in batch:
         job.result = None
-        job.error = error
+        job.error = copy(error)  # each is raised in a task of its own, with a traceback of its own
 
 
 def _settle(batch: Sequence[_Job[Any]]) -> None:
