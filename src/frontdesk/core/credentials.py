@@ -159,4 +159,8 @@ def _encode(raw: bytes) -> bytes:
 
 
 def _decode_id(session_id: str) -> bytes:
-    return urlsafe_b64decode(session_id + "==")
+    # An id of another length would shift the fields behind it into each other.
+    raw = urlsafe_b64decode(session_id.encode() + b"==")
+    if len(raw) != ID_BYTES or _encode(raw) != session_id.encode():
+        raise ValueError("not a session id that `encode_id` made")
+    return raw
