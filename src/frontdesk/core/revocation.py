@@ -71,9 +71,9 @@ class RevocationIndex:
             if entry.realm != self.realm:
                 continue
             if entry.kind == "session":
-                self._sessions[entry.target] = entry.expires_at
+                self._sessions[entry.target] = max(self._sessions.get(entry.target, entry.expires_at), entry.expires_at)
             elif entry.kind == "key":
-                self._keys[entry.target] = entry.expires_at
+                self._keys[entry.target] = max(self._keys.get(entry.target, entry.expires_at), entry.expires_at)
             elif entry.kind == "subject":
                 known, expires_at = self._subjects.get(entry.target, (0, entry.expires_at))
                 self._subjects[entry.target] = (max(known, entry.epoch), max(expires_at, entry.expires_at))
