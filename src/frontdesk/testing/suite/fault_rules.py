@@ -33,7 +33,7 @@ from frontdesk.testing.suite.harness import (
 
 LATER = T0 + POLICY.idle / 2
 THROTTLE = ThrottlePolicy()
-DUMP_SECRET: Final = b"a master secret of 32 octets, or"
+DUMP_SECRET: Final = b"a master secret of thirty-two b. "
 DUMP_SALT: Final = b"salt-in-the-dump"
 Call = Callable[[Store], Awaitable[object]]
 
