@@ -1,0 +1,297 @@
+"""JWT (RFC 7519): verification and policy in one call, so that neither can be left out (RFC 8725, RFC 9068 §4).
+
+Order of decisions: size and form, header, key, signature, claims well formed, `typ`, `iss`, `aud`, `nbf`, `iat`,
+claims that the caller requires, and last `exp`: the code `token_expired` says that everything else is right.
+
+Time rules. `exp` is required; a token is expired from the second `exp` on, plus `leeway` (at most 60 s). `nbf` and
+`iat` may lie in the future by 10 s or by `leeway`, whichever is more, so never by more than 60 s.
+Times are numbers of seconds since 1970 (NumericDate) in [0, 253402300799].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from frontdesk.clock import EPOCH, utc
+from frontdesk.errors import TokenError
+from frontdesk.jose import b64, jws, strictjson
+from frontdesk.jose.jws import Keys, media_type
+from frontdesk.jose.keys import Key
+
+TIME_MAX: Final = 253402300799  # 9999-12-31T23:59:59Z, the last second of `datetime`
+LEEWAY_MAX: Final = timedelta(seconds=60)
+FUTURE_SECONDS: Final = 10
+
+_NO_TIME: Final = timedelta(0)
+_SECOND: Final = timedelta(seconds=1)
+# A member of this name in a payload is an extra claim like any other; see `_read`.
+_EXTRA_NAME: Final = "(extra)"
+
+if TYPE_CHECKING:
+    _Text: TypeAlias = str
+    _Audience: TypeAlias = str | tuple[str, ...]
+    _Time: TypeAlias = int | float
+    _OptionalText: TypeAlias = str | None
+    _OptionalAnyText: TypeAlias = str | None
+    _OptionalTime: TypeAlias = int | float | None
+    _OptionalTexts: TypeAlias = tuple[str, ...] | None
+    _Extra: TypeAlias = Mapping[str, Any]
+else:
+    # What msgspec checks. A claim may be absent, then it is None; a null in the token is refused.
+    _Text = Annotated[str, Meta(min_length=1)]
+    _Audience = str | tuple[str, ...]
+    _Time = Annotated[int, Meta(ge=0, le=TIME_MAX)] | Annotated[float, Meta(ge=0, le=TIME_MAX)]
+    _OptionalText = _Text
+    _OptionalAnyText = str
+    _OptionalTime = _Time
+    _OptionalTexts = tuple[str, ...]
+    _Extra = Any
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """The claims of a verified token. An absent claim is None; its type and range are right where it is there.
+
+    `iss` … `jti` are of RFC 7519 §4.1, `auth_time`, `amr`, `roles`, `scope`, `client_id` of RFC 9068 §2.2, `sid`
+    of OpenID Connect. Times are seconds since 1970; `expires_at` and `issued_at` give them as `datetime`.
+    `aud` is what the token says, one string or several. `extra` holds every other member, read-only.
+    """
+
+    iss: _Text
+    aud: _Audience
+    exp: _Time
+    sub: _OptionalText = None
+    iat: _OptionalTime = None
+    nbf: _OptionalTime = None
+    jti: _OptionalText = None
+    sid: _OptionalText = None
+    auth_time: _OptionalTime = None
+    amr: _OptionalTexts = None
+    roles: _OptionalTexts = None
+    scope: _OptionalAnyText = None
+    client_id: _OptionalText = None
+    extra: _Extra = msgspec.field(name=_EXTRA_NAME, default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def expires_at(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.exp)
+
+    @property
+    def issued_at(self) -> datetime | None:
+        return None if self.iat is None else EPOCH + timedelta(seconds=self.iat)
+
+
+_TYPES: Final[dict[str, Any]] = {
+    field.name: field.type for field in msgspec.structs.fields(Claims) if field.name != "extra"
+}
+REGISTERED: Final = frozenset(_TYPES)
+"""The claims that `Claims` has a field for."""
+_TIMES: Final = frozenset({"exp", "iat", "nbf", "auth_time"})
+
+_convert: Final = msgspec.convert
+
+
+def sign(claims: Mapping[str, object], key: Key, *, typ: str) -> str:
+    """The signed token. Its header holds `alg` and `kid` of the key, and `typ`.
+
+    `claims` are plain JSON values; `exp`, `iat`, `nbf` and `auth_time` may be aware datetimes, of which whole
+    seconds are kept. None is null and refused for a registered claim: leave the member out.
+
+    TokenError: `claim_invalid` for a claim that `verify` would refuse by itself, `key_invalid`, `token_oversize`.
+    Values that JSON does not have raise TypeError, a naive datetime ValueError.
+    """
+    if not isinstance(claims, Mapping):
+        raise TypeError("claims are a mapping")
+    _refuse_no_text(typ=typ)
+    members = {name: _numeric_date(name, value) for name, value in claims.items()}
+    _refuse_not_json(members, 1)
+    for name in REGISTERED.intersection(members):
+        if not _is_well_formed(name, members[name]):
+            raise TokenError("claim_invalid", f"The claim `{name}` has the wrong type or is out of range.")
+    try:
+        payload = strictjson.serialise(members)
+    except UnicodeError:
+        raise TokenError("claim_invalid", "A claim is not valid Unicode.") from None
+    return jws.sign(payload, key, typ=typ)
+
+
+def verify(
+    token: str | bytes,
+    keys: Keys,
+    *,
+    issuer: str,
+    audience: str | Collection[str],
+    typ: str,
+    now: datetime,
+    leeway: timedelta = _NO_TIME,
+    require: Collection[str] = (),
+) -> Claims:
+    """The claims of `token`, if it is authentic, meant for us, of the right type and valid at `now`.
+
+    `keys` is a key, a `KeySet` or a resolver; they must be those of `issuer` (RFC 8725 §3.8). `issuer` is compared
+    exactly; one of the token's audiences must be (one of) `audience`. `typ` is compared as a media type: without
+    regard to ASCII case and to a leading `application/`; a token without `typ` counts as "JWT", which types
+    nothing. `require` names further claims that must be there. `leeway` is for clocks of others, 0 to 60 s.
+
+    Raises TokenError with a code of `codes.TOKEN_CODES`; TypeError and ValueError for misuse.
+    """
+    claims, moment = _verify(
+        token, keys, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require
+    )
+    if moment >= claims.exp + (leeway.total_seconds() if leeway else 0):
+        raise TokenError("token_expired", "The token has expired.")
+    return claims
+
+
+def verify_ignoring_expiry(
+    token: str | bytes,
+    keys: Keys,
+    *,
+    issuer: str,
+    audience: str | Collection[str],
+    typ: str,
+    now: datetime,
+    leeway: timedelta = _NO_TIME,
+    require: Collection[str] = (),
+) -> Claims:
+    """As `verify`, but a token whose time is over is still believed.
+
+    For ending what the token names (a log-out), never for granting anything.
+    """
+    claims, _ = _verify(token, keys, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    return claims
+
+
+def _verify(
+    token: str | bytes,
+    keys: Keys,
+    *,
+    issuer: str,
+    audience: str | Collection[str],
+    typ: str,
+    now: datetime,
+    leeway: timedelta,
+    require: Collection[str],
+) -> tuple[Claims, float]:
+    if type(issuer) is not str or type(typ) is not str or not issuer or not typ:
+        _refuse_no_text(issuer=issuer, typ=typ)
+    if type(audience) is not str or not audience:
+        _refuse_bad_audience(audience)
+    if leeway or type(now) is not datetime or now.tzinfo is None:
+        _refuse_bad_time(now, leeway)
+    if type(require) is str:
+        raise TypeError("require is a collection of claim names")
+    header, payload, _ = jws.authenticate(token, keys)
+    if header.cty == "jwt":
+        raise TokenError("header_invalid", "The token holds another token, which is not opened here.")
+    claims = _read(b64.decode(payload), require)
+    if header.typ != typ and header.typ != media_type(typ):
+        raise TokenError("type_mismatch", "The token is of another type.")
+    if claims.iss != issuer:
+        raise TokenError("issuer_mismatch", "The token was issued by somebody else.")
+    if claims.aud != audience and not _is_addressed(claims.aud, audience):
+        raise TokenError("audience_mismatch", "The token was issued for somebody else.")
+    moment = now.timestamp()
+    latest = moment + (max(FUTURE_SECONDS, leeway.total_seconds()) if leeway else FUTURE_SECONDS)
+    if claims.nbf is not None and claims.nbf > latest:
+        raise TokenError("token_not_yet_valid", "The token is not valid yet.")
+    if claims.iat is not None and claims.iat > latest:
+        raise TokenError("token_not_yet_valid", "The token was issued in the future.")
+    return claims, moment
+
+
+def _refuse_no_text(**arguments: object) -> None:
+    for name, argument in arguments.items():
+        if not isinstance(argument, str):
+            raise TypeError(f"{name} is a string")
+        if not argument:
+            raise ValueError(f"{name} is not empty")
+
+
+def _refuse_bad_audience(audience: object) -> None:
+    if not isinstance(audience, Collection) or isinstance(audience, bytes | bytearray):
+        raise TypeError("audience is a string or a collection of strings")
+    if not audience or not all(audience):
+        raise ValueError("audience is not empty")
+
+
+def _refuse_bad_time(now: object, leeway: timedelta) -> None:
+    if not isinstance(now, datetime):
+        raise TypeError("now is a datetime")
+    if now.tzinfo is None:
+        utc(now)  # raises, and says what to do
+    if leeway and not _NO_TIME <= leeway <= LEEWAY_MAX:
+        raise ValueError("leeway is 0 to 60 seconds")
+
+
+def _is_addressed(named: str | tuple[str, ...], audience: str | Collection[str]) -> bool:
+    wanted = (audience,) if isinstance(audience, str) else audience
+    return any(name in wanted for name in ((named,) if isinstance(named, str) else named))
+
+
+def _read(document: bytes, require: Collection[str]) -> Claims:
+    """The typed record. TokenError: `token_malformed`, `claim_missing`, `claim_invalid`."""
+    members = strictjson.decode(document)
+    for name in require:
+        if name not in members:
+            raise TokenError("claim_missing", f"The claim `{name}` is missing.")
+    extra = {name: value for name, value in members.items() if name not in REGISTERED}
+    if extra:  # The types of the others leave no room for deep nesting and large numbers.
+        strictjson.refuse_beyond_limits(extra.values())
+    # Put in last: it replaces a member of this name, which `extra` has kept.
+    members[_EXTRA_NAME] = MappingProxyType(extra)
+    try:
+        return _convert(members, Claims)
+    except (msgspec.ValidationError, OverflowError):
+        raise _first_fault(members) from None
+
+
+def _first_fault(members: Mapping[str, Any]) -> TokenError:
+    for name in _TYPES:
+        if name in members and not _is_well_formed(name, members[name]):
+            return TokenError("claim_invalid", f"The claim `{name}` has the wrong type or is out of range.")
+    missing = next((name for name in ("iss", "aud", "exp") if name not in members), "")
+    return TokenError("claim_missing", f"The claim `{missing}` is missing.")
+
+
+def _is_well_formed(name: str, value: object) -> bool:
+    try:
+        _convert(value, _TYPES[name])
+    except (msgspec.ValidationError, OverflowError):
+        return False
+    return True
+
+
+def _numeric_date(name: str, value: object) -> object:
+    if name in _TIMES and isinstance(value, datetime):
+        return (utc(value) - EPOCH) // _SECOND
+    return value
+
+
+def _refuse_not_json(value: object, depth: int) -> None:
+    """TypeError for what JSON does not have, TokenError for what `verify` would refuse."""
+    if value is None or isinstance(value, str | bool):
+        return
+    if isinstance(value, int):
+        if not strictjson.INT_MIN <= value <= strictjson.INT_MAX:
+            raise TokenError("claim_invalid", "A claim holds a number that is out of range.")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise TokenError("claim_invalid", "A claim holds a number that is not finite.")
+    elif isinstance(value, Mapping | list | tuple):
+        if depth > strictjson.MAX_DEPTH:
+            raise TokenError("claim_invalid", "The claims are nested too deeply.")
+        if isinstance(value, Mapping):
+            if not all(isinstance(name, str) for name in value):
+                raise TypeError("the names of claims are strings")
+            value = list(value.values())
+        for member in value:
+            _refuse_not_json(member, depth + 1)
+    else:
+        raise TypeError(f"a claim cannot hold a {type(value).__name__}")

@@ -1,0 +1,131 @@
+"""JSON objects, UTF-8 only, with one meaning (RFC 8259, RFC 7493, RFC 8725 §3.7).
+
+Refused: duplicate members at any depth, NaN and Infinity, numbers beyond double or 64-bit integer range, lone
+surrogates, a byte order mark, invalid UTF-8, nesting deeper than 16, and whatever is no object.
+
+Fast path, and why it misses nothing: msgspec decodes the bytes into a dict and encodes this dict again. When
+the result equals the input byte for byte, the input *is* the serialisation of a dict, and a serialisation
+writes every member of every dict once: there is no duplicate. It is also valid UTF-8 without escaped
+surrogates, and its numbers are finite. Unequal proves nothing (white space, `1E3`, `\\u00e9`), so the document
+is then read by the standard library with a hook on every object. Both paths return equal values.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from frontdesk.errors import TokenError
+
+MAX_DEPTH: Final = 16
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**64 - 1
+
+_decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
+# One pass, without backtracking: a string (also one that never ends) or one bracket.
+_STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+class _RefusedError(ValueError):
+    """Raised inside the hooks; its text is the sentence of the TokenError."""
+
+
+def parse(document: bytes, *, code: str = "token_malformed") -> dict[str, Any]:
+    """The object that `document` holds. TokenError(`code`) for everything the module refuses."""
+    value = decode(document, code=code)
+    refuse_beyond_limits(value.values(), code=code)
+    return value
+
+
+def decode(document: bytes, *, code: str = "token_malformed") -> dict[str, Any]:
+    """As `parse`, but the caller sees to `refuse_beyond_limits` for the members whose type leaves room for it."""
+    try:
+        value = _decode(document)
+        if type(value) is dict and _encode(value) == document:
+            return value
+    except (ValueError, RecursionError):
+        pass  # The other path decides, and finds the words.
+    try:
+        return _decode_slowly(document)
+    except _RefusedError as refused:
+        raise TokenError(code, str(refused)) from None
+    except UnicodeError:
+        raise TokenError(code, "The JSON is not valid UTF-8.") from None
+    except (ValueError, RecursionError):
+        raise TokenError(code, "The JSON cannot be parsed.") from None
+
+
+def refuse_beyond_limits(values: Iterable[Any], *, code: str = "token_malformed", depth: int = 1) -> None:
+    """TokenError(`code`) when a number or the nesting in `values`, of an object at `depth`, exceeds the limits."""
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            continue
+        if kind is int:
+            if not INT_MIN <= value <= INT_MAX:
+                raise TokenError(code, "The JSON holds a number that is out of range.")
+        elif kind is dict or kind is list:
+            if depth == MAX_DEPTH:
+                raise TokenError(code, "The JSON is nested too deeply.")
+            inner = value.values() if kind is dict else value
+            refuse_beyond_limits(inner, code=code, depth=depth + 1)
+
+
+def serialise(value: object) -> bytes:
+    """Compact JSON in UTF-8. `value` consists of plain JSON types (`frontdesk.jose.jwt` sees to it)."""
+    return _encode(value)
+
+
+def _decode_slowly(document: bytes) -> dict[str, Any]:
+    if _depth(document) > MAX_DEPTH:
+        raise _RefusedError("The JSON is nested too deeply.")
+    text = document.decode("utf-8")
+    value = json.loads(
+        text,
+        object_pairs_hook=_object,
+        parse_constant=_constant,
+        parse_float=_float,
+    )
+    if not isinstance(value, dict):
+        raise _RefusedError("The JSON is not an object.")
+    if "\\u" in text:
+        # Only an escape can bring a lone surrogate in; encoding the whole value finds it, in keys too.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def _depth(document: bytes) -> int:
+    """The deepest nesting; exact for valid JSON, and any number for the rest, which the parser refuses."""
+    deepest = depth = 0
+    for match in _STRUCTURE.finditer(document):
+        token = match[0]
+        if token in (b"{", b"["):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in (b"}", b"]"):
+            depth -= 1
+    return deepest
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) != len(members):
+        raise _RefusedError("The JSON holds a member twice.")
+    return value
+
+
+def _constant(_name: str) -> object:
+    raise _RefusedError("The JSON holds a number that is not finite.")
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _RefusedError("The JSON holds a number that is out of range.")
+    return number
