@@ -287,6 +287,12 @@ def test_keys_of_another_python_type_are_misuse(keys: Any) -> None:
         jws.verify(jws.sign(b"x", key("HS256")), keys)
 
 
+@pytest.mark.parametrize("token", ["", "garbage", "A" * 20_000, "a.b.c"])
+def test_missing_keys_are_misuse_whatever_the_token_is(token: str) -> None:
+    with pytest.raises(TypeError):
+        jws.verify(token, None)  # type: ignore[arg-type]
+
+
 def test_signing_something_else_than_bytes_or_with_something_else_than_a_key_is_misuse() -> None:
     for payload, signer in (("x", key("HS256")), (b"x", None), (b"x", SECRET)):
         with pytest.raises(TypeError):

@@ -101,13 +101,15 @@ def verify(token: str | bytes, keys: Keys) -> Jws:
 
 def authenticate(token: str | bytes, keys: Keys) -> tuple[Header, bytes, Key]:
     """Header, payload still in base64url, and key of a token whose signature is good. As `verify`."""
+    # Only headers that came under a good signature are remembered, so a stranger cannot fill the memo.
+    memo = getattr(keys, "known_headers", None)
+    if memo is None and not callable(keys):
+        raise TypeError("the keys are a Key, a KeySet or a resolver")
     whole = token if type(token) is bytes and len(token) <= TOKEN_MAX else _ascii(token)
     signing_input, _, signature = whole.rpartition(b".")
     head, _, payload = signing_input.partition(b".")
     if len(head) == len(signing_input) or b"." in payload:
         raise _wrong_parts(signing_input)
-    # Only headers that came under a good signature are remembered, so a stranger cannot fill the memo.
-    memo = getattr(keys, "known_headers", None)
     known = memo.get(head) if memo else None
     key, header = known or _find(head, keys)
     if not key.verifies(signing_input, signature):
@@ -145,12 +147,10 @@ def _find(head: bytes, keys: Keys) -> tuple[Key, Header]:
         key = keys if header.kid is None or header.kid == keys.kid else None
     elif isinstance(keys, KeySet):
         key = keys.find(header.kid, header.alg)
-    elif callable(keys):
+    else:
         key = keys(header.kid)
         if key is not None and not isinstance(key, Key):
             raise TypeError("a resolver returns a Key or None")
-    else:
-        raise TypeError("the keys are a Key, a KeySet or a resolver")
     if key is None:
         raise TokenError("key_unknown", "No key answers to the key id of the token.")
     if not key.accepts(header.alg):

@@ -217,6 +217,8 @@ def _refuse_no_text(**arguments: object) -> None:
 def _refuse_bad_audience(audience: object) -> None:
     if not isinstance(audience, Collection) or isinstance(audience, bytes | bytearray):
         raise TypeError("audience is a string or a collection of strings")
+    if not all(isinstance(name, str) for name in audience):
+        raise TypeError("audience is a string or a collection of strings")
     if not audience or not all(audience):
         raise ValueError("audience is not empty")
 
