@@ -52,7 +52,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(stamp=wording.stamp, iso=_iso)
+        self._templates.filters.update(day=wording.day, stamp=wording.stamp, iso=_iso)
         self._templates.globals.update(
             title=title, dev=dev, accounts=accounts, style=_asset("style.css"), script=_asset("script.js")
         )

@@ -138,9 +138,14 @@ def span(duration: timedelta) -> str:
     return ""
 
 
+def day(moment: datetime) -> str:
+    """The day of a moment, in UTC."""
+    return f"{moment.day} {moment:%B %Y}"
+
+
 def stamp(moment: datetime) -> str:
     """A moment in UTC, for those who want to know exactly."""
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+    return f"{day(moment)}, {moment:%H:%M} UTC"
 
 
 def _wait(refusal: Refusal) -> str:
