@@ -82,6 +82,11 @@ def test_an_entry_outlives_whatever_it_can_end(kind: EntryKind) -> None:
         assert expires_at == T0 + LARGEST_ABSOLUTE + SKEW
 
 
+def test_the_largest_lifetimes_are_those_that_the_documents_name() -> None:
+    assert (timedelta(minutes=60), timedelta(minutes=2)) == (LARGEST_ACCESS_TOKEN, SKEW)
+    assert timedelta(days=400) == LARGEST_ABSOLUTE
+
+
 def test_no_policy_lets_an_access_token_outlive_its_entry() -> None:
     SessionPolicy(access_token=LARGEST_ACCESS_TOKEN)
     with pytest.raises(ValueError, match="access_token"):

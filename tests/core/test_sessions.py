@@ -138,6 +138,7 @@ def test_a_session_never_changes_and_its_default_claims_are_nobodys_to_change() 
     with pytest.raises(TypeError):
         session.claims["forged"] = True  # type: ignore[index]
     assert session.epochs == Epochs(0, 0)
+    assert (session.generation, session.parent) == (0, -1)  # no presentation minted the first refresh token
     assert msgspec.structs.replace(session, ended_at=T0).id == session.id
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from frontdesk.core.revocation import Entry
-from frontdesk.core.throttle import ThrottlePolicy
+from frontdesk.core.throttle import Admitted, Tallies, ThrottlePolicy, admit, expiry
 from frontdesk.stores.protocol import NotCreated, Store
 from frontdesk.testing.suite.harness import (
     POLICY,
@@ -178,6 +178,16 @@ class PurgeRules(StoreHarness):
         tallies = 1 + 2 * policy.free_failures  # one account, five networks, five pairs
         expect(await purge_all(store), tallies)
         expect(await store.admit_attempt(REALM, attempt(1, 1), T0, policy), None)
+
+    @with_store
+    async def test_a_tally_is_kept_until_the_microsecond_before_it_expires(self, store: Store) -> None:
+        policy = ThrottlePolicy()
+        admitted = admit(Tallies(), T0, policy)
+        assert isinstance(admitted, Admitted)
+        await store.admit_attempt(REALM, attempt(1), T0, policy)
+        tallies = (admitted.tallies.account, admitted.tallies.network, admitted.tallies.pair)
+        for moment in sorted(expiry(tally) for tally in tallies if tally is not None):
+            expect((await store.purge(moment - TICK), await store.purge(moment)), (0, 1))
 
     @with_store
     async def test_what_is_still_needed_survives_every_clean_up(self, store: Store) -> None:
