@@ -1,0 +1,78 @@
+"""What the server answers where: the API below its prefix, the pages, two aliases, 404 for the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from frontdesk.endpoints.gate import Gate
+from frontdesk.endpoints.http import Header, Request, Response, problem
+from frontdesk.endpoints.routes import Api
+from frontdesk.errors import Refusal
+from frontdesk.pages import Pages
+
+_logger = logging.getLogger("frontdesk")
+
+_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {"/healthz": "/health", "/.well-known/jwks.json": "/jwks.json"},
+)
+_TWO_YEARS: Final[Header] = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+_EVERYWHERE: Final[tuple[Header, ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+"""SECURITY.md says which header each answer has; what a page or the API says itself stands."""
+
+
+class Root:
+    """Answers every request of the server, faults included."""
+
+    def __init__(self, gate: Gate, *, title: str = "Frontdesk", dev: bool = False) -> None:
+        self.gate = gate
+        self._api = Api(gate)
+        self._pages = Pages(gate, title=title, dev=dev)
+
+    def refuses_body(self, request: Request) -> Refusal | None:
+        """`body_too_large` from the declared length, before anything is read."""
+        return self._api.accepts_body(request)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer. Whatever goes wrong is logged and answered 500; nothing is granted by it."""
+        try:
+            response = await self._answer(request)
+        except Exception:
+            _logger.exception("a request failed: %s %s", request.method, request.path)
+            response = self.problem(request, Refusal("internal_error"))
+        return with_security_headers(response, request.scheme)
+
+    async def _answer(self, request: Request) -> Response:
+        alias = _ALIASES.get(request.path)
+        # Health is told to whoever asks, under any name: probes call a machine by its address, and the answer
+        # depends on no host.
+        if request.path != "/healthz" and not self.gate.settings.serves(request.header(b"host")):
+            return problem(Refusal("host_unknown"))
+        if alias is not None:
+            return await self._api.answer(msgspec.structs.replace(request, path=self._api.prefix + alias))
+        if self._api.owns(request.path):
+            return await self._api.answer(request)
+        if self._pages.owns(request.path):
+            return await self._pages.answer(request)
+        return self.problem(request, Refusal("not_found"))
+
+    def problem(self, request: Request, refusal: Refusal) -> Response:
+        """A refusal as a page or as a problem document, as the client prefers."""
+        return self._pages.problem(request, refusal)
+
+
+def with_security_headers(response: Response, scheme: str) -> Response:
+    """The answer with those security headers that it does not say itself; HSTS over https (RFC 6797 section 7.2)."""
+    said = {name for name, _ in response.headers}
+    wanted = (*_EVERYWHERE, _TWO_YEARS) if scheme == "https" else _EVERYWHERE
+    return response.with_headers(*(header for header in wanted if header[0] not in said))

@@ -1,0 +1,120 @@
+"""Where settings come from: flags over environment over file over default. An unknown name is refused everywhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from frontdesk.errors import ConfigurationError
+from frontdesk.server.settings import READERS, ServerSettings
+
+FILE_NAME: Final = "frontdesk.toml"
+VARIABLE_PREFIX: Final = "FRONTDESK_"
+CONFIG_VARIABLE: Final = "FRONTDESK_CONFIG"
+
+_NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "FRONTDESK_REQUIRE", "FRONTDESK_VECTORS"})
+"""Variables with our prefix that are no settings: the name of the file, and what the tests demand."""
+
+
+class _Given(NamedTuple):
+    value: object
+    where: str
+
+
+def load_settings(
+    flags: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    config: Path | None = None,
+) -> ServerSettings:
+    """The settings of a server. ConfigurationError names the setting, where it stands and what to do.
+
+    `flags`: settings by name, without those that were not given. `config`: the file; by default `FRONTDESK_CONFIG`,
+    else `frontdesk.toml` in the working directory, which may be absent.
+    """
+    given: dict[str, _Given] = {}
+    given.update(_from_file(_config_file(config, environ)))
+    given.update(_from_environment(environ))
+    given.update(_from_flags(flags or {}))
+    return ServerSettings(**{name: _read(name, value, where) for name, (value, where) in given.items()})
+
+
+def _read(name: str, value: object, where: str) -> Any:
+    try:
+        return READERS[name](value)
+    except ValueError as error:
+        # The value of a secret must not be told, whatever is wrong with it.
+        said = "is a string or a list of strings" if name == "secret" else str(error)
+        raise ConfigurationError(f"{where}: {name} {said}") from None
+
+
+def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    named = config or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    if named is not None:
+        return named
+    default = Path(FILE_NAME)
+    return default if default.exists() else None
+
+
+def _from_file(path: Path | None) -> dict[str, _Given]:
+    if path is None:
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}; name another file or none") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    if "secret" in document and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ConfigurationError(f"{path} holds the secret and others may read it; run `chmod 600 {path}`")
+    given = {}
+    for key, value in document.items():
+        where = f"{path}, line {_line_of(key, text)}"
+        _known(key, where, key, READERS)
+        given[key] = _Given(value, where)
+    return given
+
+
+def _line_of(key: str, text: str) -> int:
+    """The line on which a top-level key or table stands; tomllib does not tell."""
+    pattern = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}[\"']?\s*[\].=]")
+    lines = enumerate(text.splitlines(), start=1)
+    return next((number for number, line in lines if pattern.match(line)), 1)
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    given = {}
+    variables = {VARIABLE_PREFIX + name.upper(): name for name in READERS}
+    for variable, value in environ.items():
+        # An empty variable is how many tools write «not set».
+        if variable.startswith(VARIABLE_PREFIX) and variable not in _NOT_SETTINGS and value:
+            _known(variable, "environment", variable, variables)
+            given[variables[variable]] = _Given(value, f"environment, {variable}")
+    return given
+
+
+def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
+    given = {}
+    for name, value in flags.items():
+        _known(name, "--set", name, READERS)
+        if name == "secret":
+            raise ConfigurationError(
+                "--set: the secret is never a flag, others see the flags of a process; set FRONTDESK_SECRET"
+            )
+        given[name] = _Given(value, f"--{name.replace('_', '-')}")
+    return given
+
+
+def _known(name: str, where: str, shown: str, known: Mapping[str, object]) -> None:
+    if name in known:
+        return
+    nearest = get_close_matches(name, known, n=1, cutoff=0.5)
+    advice = f"did you mean {nearest[0]}?" if nearest else "docs/settings.md lists them all"
+    raise ConfigurationError(f"{where}: there is no setting {shown}; {advice}")
