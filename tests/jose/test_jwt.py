@@ -230,16 +230,15 @@ def test_a_token_expires_to_the_microsecond(now: float, leeway: float, outcome: 
     ("ahead", "leeway", "outcome"),
     [
         (0, 0, "accepted"),
-        (10, 0, "accepted"),
-        (10.000001, 0, "token_not_yet_valid"),
-        (10, 5, "accepted"),
-        (30, 30, "accepted"),
+        (30, 0, "accepted"),
+        (30.000001, 0, "token_not_yet_valid"),
+        (30, 5, "accepted"),
         (31, 30, "token_not_yet_valid"),
         (60, 60, "accepted"),
         (61, 60, "token_not_yet_valid"),
     ],
 )
-def test_the_future_is_believed_for_ten_seconds_or_the_leeway(
+def test_the_future_is_believed_for_thirty_seconds_or_the_leeway(
     claim: str, ahead: float, leeway: float, outcome: str
 ) -> None:
     now = _at(ISSUED + 100)

@@ -335,6 +335,49 @@ def test_a_cancelled_request_leaks_no_place(watch: Watch) -> None:
         asyncio.run(scenario(hasher))
 
 
+def test_turns_come_in_the_order_of_asking() -> None:
+    async def scenario(hasher: PasswordHasher) -> None:
+        order: list[int] = []
+
+        async def one(number: int) -> None:
+            with hasher.place() as place:
+                await place.turn()
+                order.append(number)
+                await place.verify(None, PASSWORD, None)
+
+        await asyncio.gather(*(one(number) for number in range(6)))
+        assert order == list(range(6))
+        assert hasher.taken == 0
+
+    with hashing(made(concurrency=2, queue=4)) as hasher:
+        asyncio.run(scenario(hasher))
+
+
+def test_a_turn_that_is_not_used_or_whose_owner_is_cancelled_goes_to_the_next() -> None:
+    async def scenario(hasher: PasswordHasher) -> None:
+        async def only_waits() -> None:
+            with hasher.place() as place:
+                await place.turn()
+
+        with hasher.place() as first:
+            await first.turn()
+            cancelled = asyncio.create_task(only_waits())
+            granted = asyncio.create_task(only_waits())
+            last = asyncio.create_task(hasher.verify(None, PASSWORD, None))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            await asyncio.sleep(0)
+        # The turn has just been handed to `granted`, which is cancelled before it learns of it.
+        granted.cancel()
+        assert await last == Verified(ok=False)
+        await asyncio.gather(cancelled, granted, return_exceptions=True)
+        assert hasher.taken == 0
+        assert await hasher.verify(None, PASSWORD, None) == Verified(ok=False)
+
+    with hashing(made(concurrency=1, queue=4)) as hasher:
+        asyncio.run(scenario(hasher))
+
+
 def test_a_place_is_given_back_whether_or_not_it_was_used() -> None:
     async def scenario(hasher: PasswordHasher) -> None:
         for _ in range(10):
@@ -375,10 +418,9 @@ def test_a_closed_hasher_takes_nothing_and_finishes_what_it_took(watch: Watch) -
         with hasher.place() as place:
             hasher.close()
             with pytest.raises(OverloadedError):
-                await place.verify(None, PASSWORD, None)
-        with pytest.raises(OverloadedError):
-            hasher.place()
-        watch.go.set()
+                hasher.place()
+            watch.go.set()
+            assert await place.verify(None, PASSWORD, None) == Verified(ok=False)
         assert await asyncio.gather(*tasks) == [Verified(ok=False)] * 3
         assert hasher.taken == 0
         hasher.close()

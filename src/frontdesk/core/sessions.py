@@ -81,6 +81,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
 
+    def __repr__(self) -> str:
+        ended = f", {self.end_reason} at {self.ended_at}" if self.ended_at else ""
+        return f"Session({self.id}, {self.subject!r}, {self.credential} over {self.transport}{ended})"
+
     @property
     def idle_at(self) -> datetime:
         """The moment from which the session counts as unused for too long."""

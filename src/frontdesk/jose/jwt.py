@@ -4,7 +4,7 @@ Order of decisions: size and form, header, key, signature, claims well formed, `
 claims that the caller requires, and last `exp`: the code `token_expired` says that everything else is right.
 
 Time rules. `exp` is required; a token is expired from the second `exp` on, plus `leeway` (at most 60 s). `nbf` and
-`iat` may lie in the future by 10 s or by `leeway`, whichever is more, so never by more than 60 s.
+`iat` may lie in the future by 30 s or by `leeway`, whichever is more, so never by more than 60 s.
 Times are numbers of seconds since 1970 (NumericDate) in [0, 253402300799].
 """
 
@@ -27,7 +27,7 @@ from frontdesk.jose.keys import Key
 
 TIME_MAX: Final = 253402300799  # 9999-12-31T23:59:59Z, the last second of `datetime`
 LEEWAY_MAX: Final = timedelta(seconds=60)
-FUTURE_SECONDS: Final = 10
+FUTURE_SECONDS: Final = 30  # more than clocks of nodes may differ by, less than the 60 s that are never accepted
 
 _NO_TIME: Final = timedelta(0)
 _SECOND: Final = timedelta(seconds=1)

@@ -100,9 +100,10 @@ class Accounts:
         # What is no address belongs to no account; it is counted and verified like any unknown address.
         known = None if isinstance(address, Refusal) else address
         keys = self._keys(known or email, origin.address)
-        now = self._clock.now()
-        # A place first: a desk too busy to look at the password must not count it as wrong.
+        # A turn first: a desk too busy to look at the password must not count it as wrong.
         with self._hasher.place() as place:
+            await place.turn()
+            now = self._clock.now()
             refusal = await self._store.admit_attempt(self._settings.realm, keys, now, self._settings.throttle)
             if refusal is not None:
                 self._refused(refusal, "", origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets as random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -121,8 +121,8 @@ class Desk:
         self,
         subject: str,
         *,
-        roles: Sequence[str] | None = None,
-        scope: Sequence[str] | None = None,
+        roles: Collection[str] | None = None,
+        scope: Collection[str] | None = None,
         claims: Mapping[str, Any] | None = None,
     ) -> int | Refusal:
         """Change what the subject's standing sessions carry, from the next request on; how many changed.
@@ -142,7 +142,12 @@ class Desk:
             if refusal is not None:
                 return refusal
         return await self.store.update_subject(
-            self.settings.realm, subject, roles=roles, scope=scope, claims=claims, now=now
+            self.settings.realm,
+            subject,
+            roles=None if roles is None else sorted(set(roles)),
+            scope=None if scope is None else sorted(set(scope)),
+            claims=claims,
+            now=now,
         )
 
     # --- sessions ---------------------------------------------------------------------------------------------

@@ -17,12 +17,13 @@ import base64
 import hashlib
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -123,10 +124,12 @@ class PasswordHasher:
     def place(self) -> Place:
         """Take a place for one password now, as a context manager; OverloadedError when none is free.
 
-        Sign-in takes it before it counts the attempt, so that a desk too busy to look at the password never counts
-        it as wrong::
+        Sign-in waits for its turn before it counts the attempt. A desk too busy to look at the password then never
+        counts it as wrong, and of the attempts that are counted but not yet judged there are never more than
+        processors at work: right passwords that come in a crowd do not use up the budget for wrong ones::
 
             with hasher.place() as place:
+                await place.turn()
                 refusal = await store.admit_attempt(...)
                 ...
                 verified = await place.verify(stored, password, owner)
@@ -169,6 +172,7 @@ class Place:
         self._argon2 = argon2
         self._threads = threads
         self._used = False
+        self._has_turn = False
 
     def __enter__(self) -> Self:
         return self
@@ -178,7 +182,22 @@ class Place:
     ) -> None:
         if not self._used:
             self._used = True
+            if self._has_turn:
+                self._threads.leave()
             self._threads.give_back()
+
+    async def turn(self) -> None:
+        """Wait until a thread is free and keep it for this place. `hash` and `verify` do so by themselves."""
+        if self._has_turn:
+            return
+        free = self._threads.enter()
+        try:
+            await asyncio.wrap_future(free)
+        except asyncio.CancelledError:
+            if free.done() and not free.cancelled():
+                self._threads.leave()
+            raise
+        self._has_turn = True
 
     async def hash(self, password: str, owner: Owner) -> str:
         """As `PasswordHasher.hash`."""
@@ -196,13 +215,14 @@ class Place:
     async def _run(self, work: Callable[[], _Result]) -> _Result:
         if self._used:
             raise RuntimeError("a place is good for one password")
+        await self.turn()
         future = self._threads.submit(work)
         self._used = True
         return await asyncio.wrap_future(future)
 
 
 class _Threads:
-    """A pool of `width` threads in which at most `width + queue` places are taken."""
+    """`width` threads, each for one place at a time, and at most `width + queue` places."""
 
     def __init__(self, width: int, queue: int) -> None:
         if width < 1 or queue < 0:
@@ -210,11 +230,14 @@ class _Threads:
         self.taken = 0
         self._width = width
         self._capacity = width + queue
+        self._free = width
+        self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
         self._closed = False
 
     def take(self) -> None:
+        """Take a place; OverloadedError when there is none."""
         with self._lock:
             if self._closed:
                 raise OverloadedError("The desk is closing.")
@@ -223,24 +246,56 @@ class _Threads:
             self.taken += 1
 
     def give_back(self) -> None:
+        """Give a place back."""
         with self._lock:
             self.taken -= 1
+        self._end_when_done()
+
+    def enter(self) -> Future[None]:
+        """Wait for a thread, first come first served: the future is done when one is this caller's."""
+        turn: Future[None] = Future()
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+                turn.set_result(None)
+            else:
+                self._waiting.append(turn)
+        return turn
+
+    def leave(self) -> None:
+        """Hand the thread to the next who still waits."""
+        with self._lock:
+            while self._waiting:
+                turn = self._waiting.popleft()
+                if turn.set_running_or_notify_cancel():
+                    turn.set_result(None)
+                    return
+            self._free += 1
 
     def submit(self, work: Callable[[], _Result]) -> Future[_Result]:
-        """Run `work` on the place that was taken; it is given back by itself."""
+        """Run `work` on the place and the thread that were taken; both are given back by themselves."""
         with self._lock:
-            if self._closed:
-                raise OverloadedError("The desk is closing.")
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self._width, "frontdesk-password")
             future = self._executor.submit(work)
         # Called when the thread is through, or when the future is cancelled before a thread took it.
-        future.add_done_callback(lambda _: self.give_back())
+        future.add_done_callback(self._done)
         return future
 
     def close(self) -> None:
+        """Take no more places; those that are taken are finished, and then the threads end."""
         with self._lock:
             self._closed = True
+        self._end_when_done()
+
+    def _done(self, _: Future[Any]) -> None:
+        self.leave()
+        self.give_back()
+
+    def _end_when_done(self) -> None:
+        with self._lock:
+            if not self._closed or self.taken:
+                return
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)

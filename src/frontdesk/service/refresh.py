@@ -30,6 +30,9 @@ class Refreshed(msgspec.Struct, frozen=True):
     access_token: AccessToken
     refresh_token: str | None
 
+    def __repr__(self) -> str:
+        return f"Refreshed({self.outcome.value}, {self.session!r})"
+
     @property
     def principal(self) -> Principal:
         """Who the session belongs to."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -46,8 +46,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     subject: str
-    roles: Sequence[str] = ()
-    scope: Sequence[str] = ()
+    roles: Collection[str] = ()
+    scope: Collection[str] = ()
     claims: Mapping[str, Any] = {}
     amr: Sequence[str] = ()
 
@@ -73,6 +73,9 @@ class Signed(msgspec.Struct, frozen=True):
     session_token: str | None = None
     access_token: AccessToken | None = None
     refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Signed({self.session!r})"
 
 
 class SignIn:

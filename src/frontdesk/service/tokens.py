@@ -31,6 +31,9 @@ class AccessToken(msgspec.Struct, frozen=True):
     text: str
     lifetime: timedelta
 
+    def __repr__(self) -> str:
+        return f"AccessToken(…, {self.lifetime})"
+
 
 class Tokens:
     """Mints and reads the credentials of one desk."""
