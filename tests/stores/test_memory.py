@@ -18,7 +18,7 @@ from frontdesk.errors import StoreError, StoreFullError
 from frontdesk.stores.memory import MemoryStore
 from frontdesk.stores.protocol import ASK, Store
 from frontdesk.testing import SlowStore, StoreSuite
-from frontdesk.testing.suite.harness import POLICY, REALM, T0, a_session, an_account, create, crowd, sid
+from frontdesk.testing.suite.harness import POLICY, REALM, T0, a_session, an_account, create, crowd, plain, sid
 
 
 class FullableStore(MemoryStore):
@@ -46,7 +46,7 @@ class MemorySuite(StoreSuite):
 
     async def raw_dump(self, store: Store) -> bytes:
         inner = store.inner if isinstance(store, SlowStore) else store
-        return repr(vars(inner)).encode()
+        return repr(plain(vars(inner))).encode()
 
     @asynccontextmanager
     async def failing(self, store: Store) -> AsyncIterator[None]:

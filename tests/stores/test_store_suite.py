@@ -23,7 +23,7 @@ from frontdesk.stores.memory import MemoryStore
 from frontdesk.stores.protocol import Created, Ended, NotCreated, Poll, Store
 from frontdesk.testing import StoreSuite
 from frontdesk.testing.suite.fault_rules import DUMP_SALT, DUMP_SECRET
-from frontdesk.testing.suite.harness import REALM, sid
+from frontdesk.testing.suite.harness import REALM, a_session, expect, plain, sid
 
 replace = msgspec.structs.replace
 LATER = timedelta(days=1)
@@ -383,7 +383,7 @@ class SuiteOf(StoreSuite):
         yield store
 
     async def raw_dump(self, store: Store) -> bytes:
-        return repr(vars(store)).encode() + self.added_to_dump
+        return repr(plain(vars(store))).encode() + self.added_to_dump
 
     @asynccontextmanager
     async def failing(self, store: Store) -> AsyncIterator[None]:
@@ -398,6 +398,13 @@ def test_a_broken_store_is_caught_and_the_sound_one_is_not(broken: type[Sound], 
     getattr(SuiteOf(Sound), rule)()
     with pytest.raises(AssertionError):
         getattr(SuiteOf(broken), rule)()
+
+
+def test_a_failure_shows_the_field_that_differs() -> None:
+    with pytest.raises(AssertionError, match=r"(?s)got .*'generation': 2.*expected .*'generation': 3"):
+        expect((a_session(generation=2),), (a_session(generation=3),))
+    with pytest.raises(AssertionError, match="…"):
+        expect("x" * 2000, "")
 
 
 def test_a_token_in_a_dump_is_caught() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from frontdesk.core.accounts import Account
 from frontdesk.core.credentials import encode_id
@@ -74,8 +76,19 @@ def expect(actual: object, expected: object) -> None:
     assert actual == expected, f"\n  got      {_short(actual)}\n  expected {_short(expected)}"
 
 
+def plain(value: object) -> object:
+    """`value` with every field of the records in it, for messages and dumps: their own texts leave fields out."""
+    if isinstance(value, msgspec.Struct):
+        return type(value).__name__, plain(msgspec.structs.asdict(value))
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return value
+
+
 def _short(value: object) -> str:
-    text = repr(value)
+    text = repr(plain(value))
     return text if len(text) <= 1000 else f"{text[:1000]}…"
 
 
