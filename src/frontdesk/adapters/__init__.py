@@ -1,0 +1,1 @@
+"""Frameworks meet the endpoints here: thin translations, one file each."""

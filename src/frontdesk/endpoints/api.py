@@ -115,25 +115,33 @@ async def logout(gate: Gate, request: Request) -> Response:
     body = bodies.read_json(request, bodies.RefreshBody)
     if isinstance(body, Refusal):
         return problem(body)
+    outcome = await end_what_came(gate, request, presented, body.refresh_token)
+    return problem(outcome) if isinstance(outcome, Refusal) else empty_response(cookies=outcome)
+
+
+async def end_what_came(
+    gate: Gate, request: Request, presented: Presented, refresh_token: str | None = None
+) -> CookieChanges | Refusal:
+    """End the session that came along, and say which cookies go; a refusal when nothing authentic came."""
     refusal: Refusal = presented.flaw
-    for token, transport in _tokens_of(presented, body):
+    for token, transport in _tokens_of(presented, refresh_token):
         session = await gate.desk.identify(token, transport)
         if not isinstance(session, Refusal):
             await gate.desk.end(session.id, reason="signed_out", address=gate.settings.address_of(request))
-            return empty_response(cookies=_cookies_to_delete(presented, session))
+            return _cookies_to_delete(presented, session)
         refusal = session
-    return problem(refusal)
+    return refusal
 
 
-def _tokens_of(presented: Presented, body: bodies.RefreshBody) -> list[tuple[bytes, Transport]]:
+def _tokens_of(presented: Presented, refresh_token: str | None) -> list[tuple[bytes, Transport]]:
     """What may name the session, in the order in which it is believed."""
     tokens: list[tuple[bytes, Transport]] = []
     if presented.credential is not None:
         tokens.append((presented.credential, presented.transport))
     if isinstance(presented.refresh, bytes):
         tokens.append((presented.refresh, "cookie"))
-    if body.refresh_token is not None:
-        tokens.append((body.refresh_token.encode(), "bearer"))
+    if refresh_token is not None:
+        tokens.append((refresh_token.encode(), "bearer"))
     return tokens
 
 

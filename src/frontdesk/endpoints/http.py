@@ -52,6 +52,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         declared = self.header(b"content-type") or b""
         return declared.split(b";", 1)[0].strip(b" \t").decode("latin-1").lower()
 
+    def with_body(self, body: bytes) -> Request:
+        """The same request with its body."""
+        return msgspec.structs.replace(self, body=body)
+
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """One response. Cookies are kept apart so that each name is set at most once."""

@@ -1,0 +1,177 @@
+"""What the middleware leaves in the scope for the application to read, and what comes back through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from frontdesk.adapters.messages import Scope
+from frontdesk.core.cookies import CookieChanges
+from frontdesk.core.sessions import Principal
+from frontdesk.endpoints.gate import Visit
+from frontdesk.endpoints.http import NO_STORE, Header, Request
+from frontdesk.errors import Refusal, RefusedError
+from frontdesk.service.authenticate import Authenticated
+
+if TYPE_CHECKING:
+    from frontdesk.adapters.asgi import Frontdesk
+
+SCOPE_KEY: Final = "frontdesk"
+
+
+class Arrival:
+    """One request that passed the gate of one desk, as it stands in the scope under `frontdesk`."""
+
+    __slots__ = ("cookies", "front", "refusal", "request", "visit")
+
+    def __init__(self, front: Frontdesk, request: Request, visit: Visit) -> None:
+        self.front = front
+        self.request = request
+        self.visit = visit
+        self.cookies: CookieChanges | None = visit.cookies
+        """To be set on the answer, unless the application sets the same ones."""
+        self.refusal: Refusal | None = None
+        """What the application was told, if it was told no."""
+
+    def refuse(self, refusal: Refusal) -> RefusedError:
+        """The exception to raise in the application; the middleware knows what became of it."""
+        self.refusal = refusal
+        return self.front.refused(refusal)
+
+    def principal(self) -> Principal:
+        """Who is signed in. Raises the refusal (401, or 503 when the store could not be asked)."""
+        result = self.visit.result
+        if isinstance(result, Authenticated):
+            return result.principal
+        raise self.refuse(result)
+
+    def principal_or_none(self) -> Principal | None:
+        """Who is signed in, if anybody. A store that cannot be asked is never "nobody": that raises 503."""
+        result = self.visit.result
+        if isinstance(result, Authenticated):
+            return result.principal
+        if result.status >= 500:
+            raise self.refuse(result)
+        return None
+
+    def require(self, rule: Requirement) -> Principal:
+        """Who is signed in, if the rule holds. Raises the refusal otherwise."""
+        principal = self.principal()
+        refusal = rule.refusal(principal, self)
+        if refusal is not None:
+            raise self.refuse(refusal)
+        return principal
+
+
+class Requirement:
+    """What a route asks of its principal: a recent sign-in, all of some roles, all of some scope values."""
+
+    __slots__ = ("fresh", "roles", "scope")
+
+    def __init__(self, *, fresh: timedelta | None, roles: frozenset[str], scope: frozenset[str]) -> None:
+        if fresh is not None and fresh <= timedelta(0):
+            raise ValueError("fresh must be above zero")
+        self.fresh = fresh
+        self.roles = roles
+        self.scope = scope
+
+    @classmethod
+    def of(cls, fresh: timedelta | None, roles: object, scope: object) -> Requirement:
+        """From what an application wrote. One string is misuse: it would be read as a set of letters."""
+        return cls(fresh=fresh, roles=_names("roles", roles), scope=_names("scope", scope))
+
+    def refusal(self, principal: Principal, arrival: Arrival) -> Refusal | None:
+        """Why the principal may not; None when it may."""
+        if not self.roles <= principal.roles:
+            return Refusal("role_missing")
+        if not self.scope <= principal.scope:
+            return Refusal("scope_missing")
+        if self.fresh is not None:
+            age = arrival.front.desk.clock.now() - principal.auth_time
+            if age > self.fresh:
+                return Refusal("step_up_required", members={"max_age": int(self.fresh.total_seconds())})
+        return None
+
+
+def _names(member: str, values: object) -> frozenset[str]:
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{member} is a collection of strings, not one string")
+    names = frozenset(values)
+    if not all(isinstance(name, str) and name for name in names):
+        raise TypeError(f"{member} is a collection of strings")
+    return names
+
+
+def arrival_of(scope: Scope) -> Arrival:
+    """The arrival in a scope. RuntimeError where no desk is installed around the application."""
+    arrival = scope.get(SCOPE_KEY)
+    if not isinstance(arrival, Arrival):
+        raise RuntimeError(  # noqa: TRY004 - nobody passed a wrong type
+            "no desk is installed around this application: call Frontdesk(...).install(app) on it or on the "
+            "application that mounts it"
+        )
+    return arrival
+
+
+class HasScope(Protocol):
+    """A request, a WebSocket or a connection as Starlette has it."""
+
+    @property
+    def scope(self) -> Scope: ...
+
+
+def scope_of(request: HasScope | Scope) -> Scope:
+    """The scope of whatever an application has in hand."""
+    return request if isinstance(request, MutableMapping) and "type" in request else request.scope
+
+
+class _Headers(Protocol):
+    def append(self, key: str, value: str) -> None: ...
+    def __setitem__(self, key: str, value: str) -> None: ...
+
+
+class HasHeaders(Protocol):
+    """A response as Starlette has it."""
+
+    @property
+    def headers(self) -> _Headers: ...
+
+
+class SignedOut:
+    """Cookies that must reach the client: call `apply` on the response, or send `headers`."""
+
+    __slots__ = ("cookies",)
+
+    def __init__(self, cookies: CookieChanges) -> None:
+        self.cookies = cookies
+
+    def apply(self, response: HasHeaders) -> None:
+        """Set the cookies on the response, which no cache may store then."""
+        if not self.cookies:
+            return
+        for name, value in self.cookies.headers():
+            response.headers.append(name.decode(), value.decode())
+        response.headers["cache-control"] = "no-store"
+
+    @property
+    def headers(self) -> tuple[Header, ...]:
+        """The same as raw ASGI headers."""
+        return (*self.cookies.headers(), NO_STORE) if self.cookies else ()
+
+
+class Signed(SignedOut):
+    """A sign-in. For a bearer client the credentials stand in `body`; send it as the JSON answer, `no-store`."""
+
+    __slots__ = ("body", "session_id", "subject")
+
+    def __init__(self, subject: str, session_id: str, body: Mapping[str, Any], cookies: CookieChanges) -> None:
+        super().__init__(cookies)
+        self.subject = subject
+        self.session_id = session_id
+        self.body = body
+
+    def apply(self, response: HasHeaders) -> None:
+        """Set the cookies on the response, if there are any; no cache may store the answer to a sign-in."""
+        super().apply(response)
+        response.headers["cache-control"] = "no-store"

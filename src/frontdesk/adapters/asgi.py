@@ -1,0 +1,235 @@
+"""A desk for ASGI applications. Starlette's and FastAPI's adapters build on it; plain ASGI uses it as it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar, Self, TypeVar
+
+from frontdesk.adapters import own_users
+from frontdesk.adapters.arrival import HasScope, Requirement, Signed, SignedOut, arrival_of, scope_of
+from frontdesk.adapters.messages import ASGIApp, Scope
+from frontdesk.adapters.middleware import Middleware
+from frontdesk.adapters.protection import Protection
+from frontdesk.clock import Clock
+from frontdesk.core.addresses import proxy_networks
+from frontdesk.core.cookies import CookieSettings
+from frontdesk.core.origin import OriginPolicy
+from frontdesk.core.passwords import DEFAULT_PARAMETERS, HashParameters, PasswordPolicy
+from frontdesk.core.sessions import CredentialKind, Principal, RefreshEnvelope, SessionPolicy, Transport
+from frontdesk.endpoints.gate import Gate
+from frontdesk.endpoints.routes import Api
+from frontdesk.endpoints.settings import EdgeSettings
+from frontdesk.errors import ConfigurationError, RefusedError
+from frontdesk.service.audit import Audit, Listener
+from frontdesk.service.desk import Desk
+from frontdesk.service.settings import DEVELOPMENT_ISSUER, DeskSettings, SigningAlgorithm
+from frontdesk.service.sign_in import Grant, SignInOptions
+from frontdesk.wiring import build_desk
+
+T = TypeVar("T", bound=str)
+
+
+class Frontdesk:
+    """One desk around one application.
+
+    url: the store: `sqlite:///app.db`, or `memory:` for tests.
+    secret: the master secret or a list, newest first; else `FRONTDESK_SECRET`, else a key file beside the database.
+    credential, transport: the default of a sign-in that names none. credentials, transports: those that are allowed.
+    base_url: under which browsers reach the deployment; the issuer of its tokens. audience: theirs, if another.
+    prefix: where the API is mounted. accounts: offer register and login; turn it off for users of your own.
+    protect: every path needs a signed-in principal except those in `public` (`adapters.protection`).
+    hosts: the host names that are served; empty serves all. trusted_origins: other origins that may act here.
+    strict_origin: refuse requests that say nothing of where they come from. trusted_proxies: addresses or CIDR
+    blocks whose X-Forwarded-For is believed. listeners: called with each audit event.
+
+    Raises ConfigurationError, ValueError or TypeError for what cannot be. Nothing is opened before the first request,
+    or the application's start. Who starts an application without a lifespan, or mounts it, calls `close` at the end.
+    """
+
+    refused: ClassVar[type[RefusedError]] = RefusedError
+    """What is raised in the application for a refusal."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        secret: str | bytes | Sequence[str | bytes] | None = None,
+        credential: CredentialKind | None = None,
+        transport: Transport | None = None,
+        credentials: Sequence[CredentialKind] = ("session", "jwt"),
+        transports: Sequence[Transport] = ("cookie", "bearer"),
+        base_url: str = DEVELOPMENT_ISSUER,
+        audience: str = "",
+        realm: str = "default",
+        signing: SigningAlgorithm = "ES256",
+        policy: SessionPolicy | None = None,
+        passwords: PasswordPolicy | None = None,
+        hashing: HashParameters = DEFAULT_PARAMETERS,
+        prefix: str = "/auth",
+        accounts: bool = True,
+        protect: bool = False,
+        public: Collection[str] = (),
+        cookies: CookieSettings | None = None,
+        hosts: Collection[str] = (),
+        trusted_origins: Collection[str] = (),
+        strict_origin: bool = False,
+        trusted_proxies: Collection[str] = (),
+        listeners: Sequence[Listener] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        for name, value in (
+            ("hosts", hosts),
+            ("trusted_origins", trusted_origins),
+            ("trusted_proxies", trusted_proxies),
+        ):
+            if isinstance(value, str):
+                raise TypeError(f"{name} is a collection of strings, not one string")
+        edge = EdgeSettings(
+            prefix=prefix,
+            cookies=cookies or CookieSettings(),
+            origins=OriginPolicy(trusted=frozenset(trusted_origins), strict=strict_origin),
+            hosts=frozenset(hosts),
+            trusted_proxies=proxy_networks(trusted_proxies),
+            accounts=accounts,
+        )
+        settings = DeskSettings(
+            realm=realm,
+            issuer=base_url,
+            audience=audience,
+            credentials=_default_first(credential, credentials, "credential"),
+            transports=_default_first(transport, transports, "transport"),
+            signing=signing,
+            sessions=policy or SessionPolicy(),
+            passwords=passwords or PasswordPolicy(),
+        )
+        protection = Protection(protect=protect, public=public)
+        audit = Audit(tuple(listeners))
+        desk = build_desk(url, secret=secret, settings=settings, hashing=hashing, clock=clock, audit=audit)
+        self._set_up(desk, edge, protection)
+
+    @classmethod
+    def over(cls, desk: Desk, edge: EdgeSettings, *, protect: bool = False, public: Collection[str] = ()) -> Self:
+        """Around a desk that was built elsewhere: the server's, or one over a store of your own."""
+        self = cls.__new__(cls)
+        self._set_up(desk, edge, Protection(protect=protect, public=public))
+        return self
+
+    def _set_up(self, desk: Desk, edge: EdgeSettings, protection: Protection) -> None:
+        self.desk = desk
+        self.gate = Gate(desk, edge)
+        self.api = Api(self.gate)
+        self.protection = protection
+        self.is_open = False
+        # Per event loop: a test client runs each request in one of its own.
+        self._attempts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def wrap(self, app: ASGIApp) -> ASGIApp:
+        """The application with this desk in front of it."""
+        return Middleware(app, self)
+
+    # --- opening ----------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the desk; whoever calls meanwhile shares the attempt. Raises ConfigurationError or StoreError."""
+        if self.is_open:
+            return
+        loop = asyncio.get_running_loop()
+        attempt = self._attempts.get(loop)
+        if attempt is None:
+            attempt = self._attempts[loop] = loop.create_task(self._open())
+            attempt.add_done_callback(lambda done: self._attempted(loop, done))
+        await asyncio.shield(attempt)
+
+    async def close(self) -> None:
+        """Finish what is under way and release the store. A later request opens it again."""
+        self.is_open = False
+        await self.desk.close()
+
+    async def _open(self) -> None:
+        await self.desk.open()
+        self.is_open = True
+
+    def _attempted(self, loop: asyncio.AbstractEventLoop, attempt: asyncio.Task[None]) -> None:
+        self._attempts.pop(loop, None)
+        if not attempt.cancelled():
+            attempt.exception()  # looked at, even if everybody who waited has gone
+
+    # --- for applications with their own users ----------------------------------------------------------------
+
+    async def sign_in(
+        self,
+        request: HasScope | Scope,
+        subject: str,
+        *,
+        roles: Iterable[str] = (),
+        scope: Iterable[str] = (),
+        claims: Mapping[str, Any] | None = None,
+        amr: Iterable[str] = (),
+        credential: CredentialKind | None = None,
+        transport: Transport | None = None,
+        refresh_in: RefreshEnvelope | None = None,
+        remember: bool = True,
+    ) -> Signed:
+        """Sign in a subject whom the application has just recognised, and end the session that came along.
+
+        Call `apply` of the outcome on the response. Raises the framework's refusal: `cross_origin`,
+        `credential_not_allowed`, `claims_too_large`, `session_ended` (signed out everywhere meanwhile), or 503.
+        """
+        grant = Grant(subject=subject, roles=tuple(roles), scope=tuple(scope), claims=claims or {}, amr=tuple(amr))
+        options = SignInOptions(credential=credential, transport=transport, refresh_in=refresh_in, remember=remember)
+        return await own_users.sign_in(self, scope_of(request), grant, options)
+
+    async def sign_out(self, request: HasScope | Scope) -> SignedOut:
+        """End the session of this request, whichever authentic token of it came along; call `apply` as above.
+
+        Raises the framework's refusal: 401 when nothing authentic came along, 503 when the store failed.
+        """
+        return await own_users.sign_out(self, scope_of(request))
+
+    async def update(
+        self,
+        subject: str,
+        *,
+        roles: Iterable[str] | None = None,
+        scope: Iterable[str] | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Change what the subject's standing sessions carry, from the next request on; how many changed.
+
+        What is None stays. Raises the framework's refusal: `claims_too_large`, or 503.
+        """
+        return await own_users.update(self, subject, roles=roles, scope=scope, claims=claims)
+
+
+def principal(request: HasScope | Scope) -> Principal:
+    """Who is signed in. Raises RefusedError otherwise, which the desk answers with a problem document."""
+    return arrival_of(scope_of(request)).principal()
+
+
+def require(
+    request: HasScope | Scope,
+    *,
+    fresh: timedelta | None = None,
+    roles: Collection[str] = (),
+    scope: Collection[str] = (),
+) -> Principal:
+    """Who is signed in, if the sign-in is not older than `fresh` and all of `roles` and `scope` are held.
+
+    Raises RefusedError otherwise: 401, or 403 `step_up_required`, `role_missing`, `scope_missing`.
+    """
+    return arrival_of(scope_of(request)).require(Requirement.of(fresh, roles, scope))
+
+
+def _default_first(default: T | None, allowed: Sequence[T], name: str) -> tuple[T, ...]:
+    if isinstance(allowed, str):
+        raise TypeError(f"{name}s is a list, not one string")
+    if default is None:
+        return tuple(allowed)
+    if default not in allowed:
+        raise ConfigurationError(f"{name}={default!r} is not one of {name}s={list(allowed)}")
+    return (default, *(other for other in allowed if other != default))

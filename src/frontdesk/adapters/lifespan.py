@@ -1,0 +1,72 @@
+"""The desk opens with the application and closes after it, whether or not the application knows of lifespans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from frontdesk.adapters.messages import ASGIApp, Message, Receive, Scope, Send
+from frontdesk.endpoints.gate import unavailable
+from frontdesk.errors import ConfigurationError, OverloadedError, StoreError
+
+if TYPE_CHECKING:
+    from frontdesk.adapters.asgi import Frontdesk
+
+
+class Lifespan:
+    """One run of the lifespan protocol, with the application's own inside it.
+
+    A desk that is configured wrongly fails the start. A store that cannot be asked does not: requests are answered
+    503 until it can.
+    """
+
+    def __init__(self, app: ASGIApp, front: Frontdesk) -> None:
+        self._app = app
+        self._front = front
+        self._started = False
+        self._ended = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = await receive()
+        await self._open(send)
+        pending: list[Message] = [first]
+
+        async def receiving() -> Message:
+            return pending.pop() if pending else await receive()
+
+        async def sending(message: Message) -> None:
+            await self._send(message, send)
+
+        try:
+            await self._app(scope, receiving, sending)
+        except Exception:
+            if self._started or self._ended:
+                await self._front.close()
+                raise
+            # An application that raises before it answers knows no lifespan (ASGI, "Lifespan Protocol").
+        if not self._ended:
+            await self._alone(receive, send)
+
+    async def _open(self, send: Send) -> None:
+        try:
+            await self._front.open()
+        except ConfigurationError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            raise
+        except (StoreError, OverloadedError) as error:
+            unavailable(error)
+
+    async def _send(self, message: Message, send: Send) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            self._started = True
+        else:
+            self._ended = True
+            await self._front.close()
+        await send(message)
+
+    async def _alone(self, receive: Receive, send: Send) -> None:
+        """Go on for an application that does not take part."""
+        if not self._started:
+            await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._front.close()
+        await send({"type": "lifespan.shutdown.complete"})

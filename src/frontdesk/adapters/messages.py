@@ -1,0 +1,88 @@
+"""ASGI messages to and from the values of `endpoints.http`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from frontdesk.endpoints.http import BODY_LIMIT, Request, Response
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_DENIAL: Final = "websocket.http.response"
+
+
+class Disconnected(Exception):  # noqa: N818 - not an error: the client went away
+    """The client went away before its request was complete."""
+
+
+def request_of(scope: Scope, *, body: bytes = b"") -> Request:
+    """The request of an `http` or `websocket` scope."""
+    client = scope.get("client")
+    headers = scope["headers"]
+    return Request(
+        method=scope.get("method", "GET"),
+        path=path_below_root(scope["path"], scope.get("root_path", "")),
+        headers=headers if isinstance(headers, list) else list(headers),
+        query=scope.get("query_string", b"").decode("latin-1"),
+        scheme=scope.get("scheme", "http"),
+        root_path=scope.get("root_path", "").rstrip("/"),
+        peer=client[0] if client else None,
+        body=body,
+    )
+
+
+def path_below_root(path: str, root_path: str) -> str:
+    """What follows the root path, decided as routers decide it, so that both speak of the same route.
+
+    A path that does not lie below the root path is taken as it is: the proxy in front has stripped the root already.
+    """
+    if not root_path or not path.startswith(root_path):
+        return path
+    if path == root_path:
+        return ""
+    return path[len(root_path) :] if path[len(root_path)] == "/" else path
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """The body of a request; None as soon as it exceeds 64 KiB. Raises Disconnected."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > BODY_LIMIT:
+            return None
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+async def respond(send: Send, response: Response, *, head: bool = False) -> None:
+    """Send a whole answer. To HEAD: the headers of the answer to GET, and no content (RFC 9110 §9.3.2)."""
+    await send({"type": "http.response.start", "status": response.status, "headers": response.header_list()})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+async def deny(scope: Scope, send: Send, response: Response) -> None:
+    """Answer a WebSocket handshake that is not accepted: with a whole answer where the server can send one.
+
+    Without the denial response extension the server sends a bare 403; the close code says which status it stands for.
+    """
+    if _DENIAL not in (scope.get("extensions") or {}):
+        await send(close_message(response.status))
+        return
+    await send({"type": f"{_DENIAL}.start", "status": response.status, "headers": response.header_list()})
+    await send({"type": f"{_DENIAL}.body", "body": response.body})
+
+
+def close_message(status: int, reason: str = "") -> Message:
+    """The closing of a WebSocket that is refused with an HTTP status: 4401 for 401, and so on."""
+    return {"type": "websocket.close", "code": 4000 + status, "reason": reason}

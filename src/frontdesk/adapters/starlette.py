@@ -1,0 +1,79 @@
+"""A desk for Starlette applications."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Collection
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from frontdesk.adapters import asgi
+from frontdesk.adapters.arrival import Requirement, arrival_of
+from frontdesk.adapters.middleware import Middleware
+from frontdesk.core.sessions import Principal
+from frontdesk.endpoints.http import NO_STORE, problem_headers
+from frontdesk.errors import Refusal, RefusedError
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Any]])
+
+
+class RefusedHTTPError(RefusedError, HTTPException):
+    """A refusal as Starlette and FastAPI understand it. An application may handle it like any HTTPException."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        RefusedError.__init__(self, refusal)
+        self.status_code = refusal.status
+        self.detail = refusal.title
+        headers = (*problem_headers(refusal), NO_STORE)
+        self.headers = {name.decode(): value.decode() for name, value in headers}
+
+    def __str__(self) -> str:
+        return f"{self.status_code} {self.code}: {self.detail}"
+
+
+class Frontdesk(asgi.Frontdesk):
+    """One desk around one Starlette application."""
+
+    refused = RefusedHTTPError
+
+    def install(self, app: Starlette) -> Self:
+        """Put the desk in front of `app`, and of everything that is mounted below it; returns the desk.
+
+        Once per application: RuntimeError otherwise, and when the application has started. Middleware that is added
+        afterwards runs before authentication; it sees requests that nobody has checked.
+        """
+        if any(middleware.cls is Middleware for middleware in app.user_middleware):
+            raise RuntimeError("a desk is already installed on this application; it has one")
+        app.add_middleware(Middleware, front=self)
+        return self
+
+
+def optional_principal(connection: HTTPConnection) -> Principal | None:
+    """Who is signed in, if anybody. A store that cannot be asked is a 503 and never "nobody"."""
+    return arrival_of(connection.scope).principal_or_none()
+
+
+def require(
+    *, fresh: timedelta | None = None, roles: Collection[str] = (), scope: Collection[str] = ()
+) -> Callable[[Endpoint], Endpoint]:
+    """A decorator for endpoints whose first argument is the request or WebSocket (methods: the second).
+
+    The endpoint runs when somebody is signed in, not longer ago than `fresh`, who holds all of `roles` and `scope`;
+    otherwise the client is told 401, or 403 `step_up_required`, `role_missing`, `scope_missing`.
+    """
+    rule = Requirement.of(fresh, roles, scope)
+
+    def decorate(endpoint: Endpoint) -> Endpoint:
+        @functools.wraps(endpoint)
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            connection = next(arg for arg in (*args, *kwargs.values()) if isinstance(arg, HTTPConnection))
+            arrival_of(connection.scope).require(rule)
+            return await endpoint(*args, **kwargs)
+
+        return guarded  # type: ignore[return-value]
+
+    return decorate

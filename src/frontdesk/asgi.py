@@ -1,0 +1,7 @@
+"""A desk for plain ASGI: `app = Frontdesk("sqlite:///app.db").wrap(app)`."""
+
+from frontdesk.adapters.arrival import Signed, SignedOut
+from frontdesk.adapters.asgi import Frontdesk, principal, require
+from frontdesk.core.sessions import Principal
+
+__all__ = ["Frontdesk", "Principal", "Signed", "SignedOut", "principal", "require"]
