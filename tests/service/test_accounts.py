@@ -12,7 +12,7 @@ import pytest
 from frontdesk.core.accounts import Account
 from frontdesk.core.passwords import HashParameters
 from frontdesk.core.sessions import Epochs, Session
-from frontdesk.errors import OverloadedError, Refusal
+from frontdesk.errors import OverloadedError, Refusal, StoreCorruptError
 from frontdesk.service.sign_in import Origin, Signed
 from frontdesk.stores.protocol import Created, NotCreated
 from frontdesk.testing import SlowStore
@@ -213,6 +213,27 @@ def test_a_revocation_during_the_sign_in_wins(tmp_path: Path) -> None:
         assert await desk.sessions(account.id) == ()
 
     run(TestDesk(RevokingStore(make_store("memory", tmp_path))), scenario)
+
+
+class ChangingStore(SlowStore):
+    """Between the reading of the account and of its epochs the password is changed and the subject revoked."""
+
+    async def epochs(self, realm: str, subject: str) -> Epochs:
+        account = await self.inner.account_by_id(realm, subject)
+        if account is not None and account.password != "changed":
+            await self.inner.replace_password(realm, subject, old=account.password, new="changed")
+            await self.inner.end_subject(realm, subject, reason="revoked", now=account.created_at)
+        return await self.inner.epochs(realm, subject)
+
+
+def test_the_old_password_is_never_believed_under_the_new_epochs(tmp_path: Path) -> None:
+    async def scenario(desk: TestDesk) -> None:
+        account = await registered(desk)
+        with pytest.raises(StoreCorruptError):  # "changed" is no sealed hash: the old one was not what was verified
+            await desk.accounts.sign_in(ALICE, PASSWORD)
+        assert await desk.sessions(account.id) == ()
+
+    run(TestDesk(ChangingStore(make_store("memory", tmp_path))), scenario)
 
 
 def test_a_sign_in_under_old_epochs_is_refused(desk: TestDesk) -> None:

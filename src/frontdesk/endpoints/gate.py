@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from frontdesk.core.cookies import CookieChanges, CookieNaming
+from frontdesk.core.cookies import CookieChanges, CookieNaming, Flaw
 from frontdesk.core.envelope import Presented, is_navigation, present
 from frontdesk.core.events import CrossOriginRefused, DuplicateCookie
 from frontdesk.core.origin import SAFE_METHODS, Denied, OriginHeaders, check
@@ -100,7 +100,7 @@ class Gate:
         flaw = presented.flaw.code
         if flaw == "headers_too_large":
             return presented.flaw
-        if flaw == "credential_duplicate":
+        if flaw == "credential_duplicate" or presented.refresh is Flaw.DUPLICATE:
             self._report_duplicate(request)
         acts = sets_cookies or (presented.by_cookie and (websocket or request.method not in SAFE_METHODS))
         if acts:

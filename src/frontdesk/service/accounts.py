@@ -12,6 +12,7 @@ from frontdesk.core.addresses import canonical_email, throttle_network
 from frontdesk.core.credentials import ID_BYTES, encode_id
 from frontdesk.core.events import Registered, SignInRefused
 from frontdesk.core.passwords import PasswordContext, check
+from frontdesk.core.sessions import Epochs
 from frontdesk.core.throttle import AttemptKeys, account_key, attempt_keys
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
@@ -108,9 +109,7 @@ class Accounts:
             if refusal is not None:
                 self._refused(refusal, "", origin)
                 return refusal
-            account = await self._store.account_by_email(self._settings.realm, known) if known else None
-            # Read before the password is looked at: a revocation from here on refuses the sign-in.
-            epochs = await self._sign_in.epochs(account.id if account else "")
+            account, epochs = await self._account_and_epochs(known)
             owner = Owner(account.realm, account.id) if account else None
             verified = await place.verify(account.password if account else None, password, owner)
         if account is None or not verified.ok:
@@ -153,6 +152,17 @@ class Accounts:
             return False
         key = account_key(self._throttle_key, realm=self._settings.realm, address=address)
         return await self._store.clear_attempts(self._settings.realm, key)
+
+    async def _account_and_epochs(self, address: str | None) -> tuple[Account | None, Epochs]:
+        """The account as it stands after its epochs were read: a revocation from here on refuses the sign-in.
+
+        Whoever changes a password revokes the subject afterwards. Were the password read first, the old one could
+        still be verified under the new epochs. An unknown address takes the same steps.
+        """
+        named = await self._store.account_by_email(self._settings.realm, address or "")
+        account_id = named.id if named is not None else ""
+        epochs = await self._sign_in.epochs(account_id)
+        return await self._store.account_by_id(self._settings.realm, account_id), epochs
 
     def _keys(self, address: str, network_address: str) -> AttemptKeys:
         return attempt_keys(
