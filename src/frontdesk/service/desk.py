@@ -70,6 +70,7 @@ class Desk:
         if not self._opened:
             await self.store.open()
             await self.keys.load(self.settings.signing, self.clock.now())
+            self._hasher.open()
             self._opened = True
 
     async def close(self) -> None:

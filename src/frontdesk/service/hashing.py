@@ -156,6 +156,10 @@ class PasswordHasher:
         with self.place() as place:
             return await place.verify(stored, password, owner)
 
+    def open(self) -> None:
+        """Take passwords, again after `close`. Idempotent; a new hasher is open."""
+        self._threads.open()
+
     def close(self) -> None:
         """Take no more passwords; those that have a thread or wait for one are finished. Idempotent."""
         self._threads.close()
