@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from frontdesk.core.addresses import ProxyNetwork, client_address
-from frontdesk.core.cookies import CookieSettings
+from frontdesk.core.cookies import CookieSettings, names_in_force
 from frontdesk.core.origin import OriginPolicy, parse_authority
 from frontdesk.endpoints.http import Request
 from frontdesk.errors import ConfigurationError
+from frontdesk.service.sign_in import LONGEST_COOKIE_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,12 @@ class EdgeSettings:
     def __post_init__(self) -> None:
         if not self.prefix.startswith("/") or self.prefix.endswith("/") or "//" in self.prefix:
             raise ConfigurationError(f"prefix must look like /auth; it is {self.prefix!r}")
+        # Sign-in keeps this much room for the name, so that a credential that it grants fits into its cookie.
+        longest = max(map(len, names_in_force("http", b"localhost:65535", self.cookies).protected))
+        if longest > LONGEST_COOKIE_NAME:
+            raise ConfigurationError(
+                f"a cookie name has {longest} characters with its prefix and suffix; {LONGEST_COOKIE_NAME} are allowed"
+            )
 
     def serves(self, host: bytes | None) -> bool:
         """Whether a request with this `Host` header is for us."""
