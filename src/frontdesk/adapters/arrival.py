@@ -23,7 +23,7 @@ SCOPE_KEY: Final = "frontdesk"
 class Arrival:
     """One request that passed the gate of one desk, as it stands in the scope under `frontdesk`."""
 
-    __slots__ = ("cookies", "front", "refusal", "request", "visit")
+    __slots__ = ("cookies", "front", "no_store", "refusal", "request", "visit")
 
     def __init__(self, front: Frontdesk, request: Request, visit: Visit) -> None:
         self.front = front
@@ -31,8 +31,15 @@ class Arrival:
         self.visit = visit
         self.cookies: CookieChanges | None = visit.cookies
         """To be set on the answer, unless the application sets the same ones."""
+        self.no_store = False
+        """Whether the application has signed somebody in or out: then no cache may keep the answer."""
         self.refusal: Refusal | None = None
         """What the application was told, if it was told no."""
+
+    def signed(self) -> None:
+        """The application has signed somebody in or out; cookies of an inline renewal are of a session that ended."""
+        self.cookies = None
+        self.no_store = True
 
     def refuse(self, refusal: Refusal) -> RefusedError:
         """The exception to raise in the application; the middleware knows what became of it."""
@@ -123,7 +130,8 @@ class HasScope(Protocol):
 
 def scope_of(request: HasScope | Scope) -> Scope:
     """The scope of whatever an application has in hand."""
-    return request if isinstance(request, MutableMapping) and "type" in request else request.scope
+    # Starlette's Request is a mapping too, of its scope, but no mutable one.
+    return request if isinstance(request, MutableMapping) else request.scope
 
 
 class _Headers(Protocol):

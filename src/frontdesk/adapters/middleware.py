@@ -14,6 +14,7 @@ from frontdesk.adapters.messages import (
     Receive,
     Scope,
     Send,
+    close_message,
     deny,
     read_body,
     request_of,
@@ -65,6 +66,9 @@ class Middleware:
             await self.app({**scope, SCOPE_KEY: arrival}, receive, outgoing)
         except RefusedError as error:
             # Applications without exception handling of their own (plain ASGI) let it through to here.
+            if outgoing.accepted:
+                await send(close_message(error.refusal.status, error.code))
+                return
             if outgoing.started:
                 raise
             await self._answer(scope, outgoing.raw, problem(error.refusal, cookies=arrival.cookies))

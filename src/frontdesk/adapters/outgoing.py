@@ -27,14 +27,14 @@ class Outgoing:
     replaced by the problem document.
     """
 
-    __slots__ = ("_accepted", "_arrival", "_held", "_scope", "_swallowing", "raw", "started")
+    __slots__ = ("_arrival", "_held", "_scope", "_swallowing", "accepted", "raw", "started")
 
     def __init__(self, arrival: Arrival, scope: Scope, send: Send) -> None:
         self._arrival = arrival
         self._scope = scope
         self._held: Message | None = None
         self._swallowing = False
-        self._accepted = False
+        self.accepted = False
         self.raw = send
         self.started = False
 
@@ -46,7 +46,7 @@ class Outgoing:
             await self._body(message)
         else:
             if kind == "websocket.accept":
-                self.started = self._accepted = True
+                self.started = self.accepted = True
                 message = self._with_cookies(message)
             await self.raw(message)
 
@@ -78,7 +78,7 @@ class Outgoing:
     async def _replace(self, start: Message, refusal: Refusal) -> None:
         response = problem(refusal)
         if self._scope["type"] == "websocket":
-            if self._accepted:
+            if self.accepted:
                 # Asked too late: the handshake is over, and only closing is left.
                 await self.raw(close_message(response.status, refusal.code))
                 return
@@ -92,14 +92,12 @@ class Outgoing:
         await self.raw({"type": start["type"].replace("start", "body"), "body": b"" if head else response.body})
 
     def _with_cookies(self, message: Message) -> Message:
-        """With the cookies of an inline renewal, and never to be stored by a cache when it sets one of ours."""
-        cookies = self._arrival.cookies
-        if not cookies:
+        """With the cookies of an inline renewal; and no cache may keep an answer that sets cookies of ours."""
+        arrival = self._arrival
+        if not arrival.cookies and not arrival.no_store:
             return message
         headers: list[Header] = list(message.get("headers", ()))
-        missing = _not_yet_set(cookies, headers)
-        if not missing:
-            return message
+        missing = _not_yet_set(arrival.cookies, headers) if arrival.cookies else []
         headers = [header for header in headers if header[0].lower() != b"cache-control"]
         return {**message, "headers": [*headers, NO_STORE, *missing]}
 

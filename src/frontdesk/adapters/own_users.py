@@ -30,7 +30,7 @@ async def sign_in(front: Frontdesk, scope: Scope, grant: Grant, options: SignInO
     request, presented = _receive(front, arrival, scope, sets_cookies=True)
     outcome = await _answered(front, arrival, _sign_in(front, request, presented, grant, options))
     if arrival is not None:
-        arrival.cookies = None  # a renewal on the way in was of the session that has just been replaced
+        arrival.signed()
     cookies = signed_cookies(outcome, presented.names, front.desk.clock.now())
     return Signed(outcome.session.subject, outcome.session.id, signed_body(outcome), cookies)
 
@@ -41,7 +41,7 @@ async def sign_out(front: Frontdesk, scope: Scope) -> SignedOut:
     request, presented = _receive(front, arrival, scope, sets_cookies=False)
     cookies = await _answered(front, arrival, api.end_what_came(front.gate, request, presented))
     if arrival is not None:
-        arrival.cookies = None
+        arrival.signed()
     return SignedOut(cookies)
 
 

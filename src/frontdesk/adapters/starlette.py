@@ -46,7 +46,8 @@ class Frontdesk(asgi.Frontdesk):
         Once per application: RuntimeError otherwise, and when the application has started. Middleware that is added
         afterwards runs before authentication; it sees requests that nobody has checked.
         """
-        if any(middleware.cls is Middleware for middleware in app.user_middleware):
+        installed: list[object] = [middleware.cls for middleware in app.user_middleware]
+        if Middleware in installed:
             raise RuntimeError("a desk is already installed on this application; it has one")
         app.add_middleware(Middleware, front=self)
         return self

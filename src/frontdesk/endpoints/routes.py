@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -16,7 +16,10 @@ Handler = Callable[[Gate, Request], Awaitable[Response]]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation. `path` follows the prefix; `{id}` stands for one segment. `refusals` are its own codes."""
+    """One operation. `path` follows the prefix; `{id}` stands for one segment. `refusals` are its own codes.
+
+    `query` names the parameters that are understood, each with its values.
+    """
 
     method: str
     path: str
@@ -25,6 +28,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     body: type[msgspec.Struct] | None = None
     answer: type[msgspec.Struct] | None = None
+    answer_type: str = "application/json"
+    query: Mapping[str, tuple[str, ...]] = {}
     signed_in: bool = False
     accounts: bool = False
     refusals: tuple[str, ...] = ()
@@ -73,14 +78,16 @@ ROUTES: Final = (
     Route(
         method="DELETE", path="/sessions", handler=api.end_sessions,
         summary="End all my sessions; with ?except=current all but this one",
-        answer=bodies.SessionsEnded, signed_in=True, refusals=("cross_origin", "body_invalid", *_SIGNED_IN),
+        query={"except": ("current",)}, answer=bodies.SessionsEnded, signed_in=True,
+        refusals=("cross_origin", "body_invalid", *_SIGNED_IN),
     ),
     Route(
         method="DELETE", path="/sessions/{id}", handler=api.end_session, summary="End one of my sessions",
         status=204, signed_in=True, refusals=("cross_origin", "session_not_found", *_SIGNED_IN),
     ),
     Route(
-        method="GET", path="/jwks.json", handler=api.jwks, summary="The public keys", answer=bodies.KeySetBody,
+        method="GET", path="/jwks.json", handler=api.jwks, summary="The public keys",
+        answer=bodies.KeySetBody, answer_type="application/jwk-set+json",
     ),
     Route(
         method="GET", path="/health", handler=api.health, summary="Whether the desk can answer",

@@ -1,0 +1,147 @@
+"""The OpenAPI 3.1 description of the API, made from the declarations that requests are routed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from frontdesk.core.cookies import names_in_force
+from frontdesk.core.sessions import CredentialKind, Transport
+from frontdesk.endpoints import bodies
+from frontdesk.endpoints.routes import ROUTES, Route
+from frontdesk.endpoints.settings import EdgeSettings
+from frontdesk.errors import CODES
+
+TAG: Final = "frontdesk"
+PROBLEM_TYPE: Final = "application/problem+json"
+_JSON: Final = "application/json"
+_REFERENCE: Final = "#/components/schemas/Frontdesk{name}"
+_EVERYWHERE: Final = ("headers_too_large", "store_unavailable")
+_REFRESH: Final = "frontdeskRefreshCookie"
+
+Json = dict[str, Any]
+
+
+class Description:
+    """What one desk says of itself: `document` whole, or in parts for the document of an application around it."""
+
+    def __init__(
+        self, settings: EdgeSettings, *, credentials: Sequence[CredentialKind], transports: Sequence[Transport]
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._transports = transports
+        self._routes = [route for route in ROUTES if settings.accounts or not route.accounts]
+        types: set[Any] = {route.body for route in self._routes} | {route.answer for route in self._routes}
+        ordered = sorted((types - {None}) | {bodies.Problem}, key=lambda shape: str(shape.__name__))
+        shapes, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
+        self._shapes = dict(zip(ordered, shapes, strict=True))
+        self._components = {f"Frontdesk{name}": shape for name, shape in components.items()}
+
+    def document(self, *, title: str, version: str, server: str = "/") -> Json:
+        """A whole OpenAPI document of the API alone."""
+        return {
+            "openapi": "3.1.0",
+            "info": {"title": title, "version": version},
+            "servers": [{"url": server}],
+            "paths": self.paths(),
+            "components": {"schemas": self.schemas(), "securitySchemes": self.security_schemes()},
+        }
+
+    def schemas(self) -> Json:
+        """The shapes of bodies, by name."""
+        return dict(self._components)
+
+    def security_schemes(self) -> Json:
+        """One scheme for each way in which a credential may come, and the cookie that refreshes."""
+        schemes = dict(self._credential_schemes())
+        if "jwt" in self._credentials:
+            name = names_in_force("https", None, self._settings.cookies).refresh.decode()
+            schemes[_REFRESH] = {"type": "apiKey", "in": "cookie", "name": name, "description": "A refresh token."}
+        return schemes
+
+    def security(self, *, optional: bool = False) -> list[Json]:
+        """The alternatives of an operation that needs a signed-in principal (or takes one)."""
+        alternatives: list[Json] = [{name: []} for name, _ in self._credential_schemes()]
+        return [*alternatives, {}] if optional else alternatives
+
+    def problems(self, codes: Iterable[str]) -> Json:
+        """The responses that refuse, by status, each naming its codes."""
+        by_status: dict[int, list[str]] = {}
+        for code in dict.fromkeys(codes):
+            by_status.setdefault(CODES[code].status, []).append(code)
+        return {
+            str(status): {
+                "description": f"{HTTPStatus(status).phrase}: " + ", ".join(f"`{code}`" for code in named),
+                "content": {PROBLEM_TYPE: {"schema": self._shapes[bodies.Problem]}},
+            }
+            for status, named in sorted(by_status.items())
+        }
+
+    def paths(self) -> Json:
+        """The operations, by path and method."""
+        paths: Json = {}
+        for route in self._routes:
+            path = self._settings.prefix + route.path
+            paths.setdefault(path, {})[route.method.lower()] = self._operation(route)
+        return paths
+
+    def _operation(self, route: Route) -> Json:
+        operation: Json = {
+            "tags": [TAG],
+            "summary": route.summary,
+            "operationId": "frontdesk_" + route.method.lower() + route.path.translate(str.maketrans("/.", "__", "{}")),
+            "responses": self._responses(route),
+            "security": self._route_security(route),
+        }
+        parameters = _parameters(route)
+        if parameters:
+            operation["parameters"] = parameters
+        if route.body is not None:
+            required = any(field.required for field in msgspec.structs.fields(route.body))
+            operation["requestBody"] = {
+                "required": required,
+                "content": {_JSON: {"schema": self._shapes[route.body]}},
+            }
+        return operation
+
+    def _responses(self, route: Route) -> Json:
+        success: Json = {"description": HTTPStatus(route.status).phrase}
+        if route.answer is not None:
+            success["content"] = {route.answer_type: {"schema": self._shapes[route.answer]}}
+        hosts = ("host_unknown",) if self._settings.hosts else ()
+        return {str(route.status): success, **self.problems((*route.refusals, *_EVERYWHERE, *hosts))}
+
+    def _route_security(self, route: Route) -> list[Json]:
+        if route.path == "/refresh":
+            session: list[Json] = [{name: []} for name, _ in self._credential_schemes() if "Session" in name]
+            by_cookie: list[Json] = [{_REFRESH: []}] if "jwt" in self._credentials else []
+            return [*by_cookie, *session, {}]  # a refresh token may stand in the body
+        return self.security() if route.signed_in else []
+
+    def _credential_schemes(self) -> Iterable[tuple[str, Json]]:
+        names = names_in_force("https", None, self._settings.cookies)
+        kinds: Mapping[CredentialKind, tuple[str, bytes, str, str]] = {
+            "session": ("Session", names.session, "An opaque session token.", "fds_"),
+            "jwt": ("Access", names.access, "An access token (RFC 9068).", "JWT"),
+        }
+        for credential in self._credentials:
+            kind, cookie, description, form = kinds[credential]
+            if "cookie" in self._transports:
+                scheme = {"type": "apiKey", "in": "cookie", "name": cookie.decode(), "description": description}
+                yield f"frontdesk{kind}Cookie", scheme
+            if "bearer" in self._transports:
+                scheme = {"type": "http", "scheme": "bearer", "bearerFormat": form, "description": description}
+                yield f"frontdesk{kind}Bearer", scheme
+
+
+def _parameters(route: Route) -> list[Json]:
+    parameters: list[Json] = []
+    if "{id}" in route.path:
+        parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
+    for name, values in route.query.items():
+        parameters.append({"name": name, "in": "query", "required": False, "schema": {"enum": list(values)}})
+    return parameters
