@@ -286,6 +286,10 @@ class _Threads:
         future.add_done_callback(self._done)
         return future
 
+    def open(self) -> None:
+        with self._lock:
+            self._closed = False
+
     def close(self) -> None:
         """Take no more places; those that are taken are finished, and then the threads end."""
         with self._lock:
