@@ -157,6 +157,8 @@ class Store(Protocol):
         Atomic: the decision is the one for the row as it stood when it was written (a compare-and-set that
         covers generation, parent and that it has not ended; who changes no row reads again and decides again).
         A decision that ends the session appends its revocation entry in the same transaction. None: no row.
+        A fail-over that may lose the last write must not let a read that was made before it decide a write after it
+        (docs/rotation.md).
         """
         ...
 
