@@ -110,8 +110,8 @@ class SessionPolicy:
     """Every time limit of sessions and tokens, in one place (SECURITY 4.4, 4.5; NIST SP 800-63B-4 §2.1.3).
 
     idle: a session unused for this long ends. absolute: no session lives longer. access_token: lifetime of a
-    JWT. grace: how long after a mint a refresh answers without minting (`core.rotation`); it must exceed two round trips
-    of a refresh and the difference of clocks, zero promises nothing to clients that race. touch_every: the
+    JWT. grace: how long after a mint a refresh answers without minting (`core.rotation`); it must exceed two round
+    trips of a refresh and the difference of clocks; zero promises nothing to clients that race. touch_every: the
     shortest time between two recordings of `last_seen_at`. max_sessions: per subject; the oldest ends.
     late_retry: "reissue" lets an owner whose reply was lost go on; "end" treats it as reuse (ASVS 10.4.5).
     """
