@@ -1,20 +1,17 @@
-"""The command line, one file per noun."""
+"""The command line. `commands` puts it together from one file per noun."""
 
 from __future__ import annotations
 
-import typer
-
-from frontdesk.cli import serve
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(serve.serve)
-
-
-@app.callback()
-def _frontdesk() -> None:
-    """Authentication for Python applications."""
+import sys
 
 
 def main() -> None:
-    """The entry point of `frontdesk`."""
+    """The entry point of `frontdesk` and of `python -m frontdesk`."""
+    try:
+        from frontdesk.cli.commands import app  # noqa: PLC0415 - what it imports is an extra and may be missing
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "frontdesk":
+            raise
+        sys.exit(f"frontdesk: the package {missing} is missing; run `pip install 'frontdesk[server]'`")
     app()

@@ -1,101 +1,126 @@
-"""The ASGI application of the server: one desk, its pages and its API, opened and closed with the process."""
+"""The ASGI application of the server: one desk, opened and closed with the process, and every request answered."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+import logging
+import time
+from collections.abc import Callable
 
+from frontdesk.adapters.messages import Disconnected, Receive, Scope, Send, deny, read_body, request_of, respond
 from frontdesk.clock import Clock
+from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
-from frontdesk.endpoints.http import BODY_LIMIT, Request, Response
-from frontdesk.errors import Refusal
+from frontdesk.endpoints.http import Request, Response
+from frontdesk.errors import ConfigurationError, FrontdeskError, Refusal
+from frontdesk.server.maintenance import Maintenance
 from frontdesk.server.root import Root
 from frontdesk.server.settings import ServerSettings
 from frontdesk.service.desk import Desk
 from frontdesk.wiring import build_desk
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+_access = logging.getLogger("frontdesk.access")
+_logger = logging.getLogger("frontdesk.server")
+
+_LONGEST_PATH = 200
 
 
 def build_server_desk(settings: ServerSettings, *, clock: Clock | None = None) -> Desk:
-    """The desk of a server; ConfigurationError for a weak or missing secret."""
-    return build_desk(
-        settings.store,
-        secret=settings.secret or None,
-        settings=settings.desk(),
-        hashing=settings.hash_parameters(),
-        clock=clock,
-    )
+    """The desk of a server; ConfigurationError for a weak or missing secret, and where no key file can be written."""
+    try:
+        return build_desk(
+            settings.store,
+            secret=settings.secret or None,
+            settings=settings.desk(),
+            hashing=settings.hash_parameters(),
+            clock=clock,
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"{settings.store} cannot be used: {error.strerror}; make the directory, or name another file with --store"
+        ) from None
 
 
 class Application:
-    """ASGI 3. Lifespan opens and closes the desk."""
+    """ASGI 3. Pages and API are `Root`'s; here are lifespan, bodies, the scheme, and the log of requests.
 
-    def __init__(self, settings: ServerSettings, *, clock: Clock | None = None) -> None:
+    timer: seconds that only grow; measures how long a request took.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        clock: Clock | None = None,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.settings = settings
         self.desk = build_server_desk(settings, clock=clock)
-        self._root = Root(Gate(self.desk, settings.edge()), title=settings.title, dev=settings.dev)
+        self.root = Root(Gate(self.desk, settings.edge()), title=settings.title, dev=settings.dev)
+        self._maintenance = Maintenance(self.desk.store, self.desk.clock)
+        self._timer = timer
+        self._https = settings.public_scheme == "https"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        kind = scope["type"]
+        if kind == "lifespan":
             await self._live(receive, send)
-        elif scope["type"] == "http":
-            await self._answer(scope, receive, send)
+        elif kind == "websocket":
+            await receive()
+            await deny(scope, send, self.root.problem(request_of(scope), Refusal("not_found")))
         else:
-            await send({"type": "websocket.close", "code": 1008})
+            await self._answer(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
+        """The lifespan protocol: what a started server holds is given back in the reverse order."""
         await receive()
         try:
             await self.desk.open()
-        except Exception as error:  # noqa: BLE001 - told to the server, which ends
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+        except FrontdeskError as error:
+            _logger.error("the desk cannot be opened: %s %s", error.message, error.detail)  # noqa: TRY400 - says it all
+            await send({"type": "lifespan.startup.failed", "message": error.message})
             return
+        self._maintenance.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await self._maintenance.stop()
         await self.desk.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(
-            method=scope["method"],
-            path=scope["path"],
-            headers=scope["headers"],
-            query=scope["query_string"].decode("latin-1"),
-            scheme=scope["scheme"],
-            peer=scope["client"][0] if scope.get("client") else None,
-        )
-        refusal = self._root.refuses_body(request)
-        body = b"" if refusal is not None else await _body(receive)
+        began = self._timer()
+        request = request_of(self._as_seen(scope))
+        try:
+            response = await self._respond(request, receive)
+        except Disconnected:
+            return
+        await respond(send, response, head=request.method == "HEAD")
+        self._log(request, response, self._timer() - began)
+
+    async def _respond(self, request: Request, receive: Receive) -> Response:
+        refusal = self.root.refuses_body(request)
+        body = None if refusal is not None else await read_body(receive)
         if body is None:
-            refusal = Refusal("body_too_large")
-        if refusal is not None:
-            response = self._root.problem(request, refusal)
-        else:
-            response = await self._root.answer(
-                Request(**{name: getattr(request, name) for name in Request.__struct_fields__} | {"body": body})
-            )
-        await _send(response, send, head=scope["method"] == "HEAD")
+            return self.root.problem(request, Refusal("body_too_large"))
+        return await self.root.answer(request.with_body(body) if body else request)
 
+    def _as_seen(self, scope: Scope) -> Scope:
+        """The scope with the scheme that the browser used: that of `base_url`, where TLS ends in front of us.
 
-async def _body(receive: Receive) -> bytes | None:
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
-        part: bytes = message.get("body", b"")
-        body += part
-        if len(body) > BODY_LIMIT:
-            return None
-        if not message.get("more_body", False):
-            return body
+        X-Forwarded-Proto is not asked. Loopback is reached without the proxy, and stays what it is.
+        """
+        if not self._https or scope["scheme"] == "https":
+            return scope
+        authority = parse_authority(next((value for name, value in scope["headers"] if name == b"host"), b""))
+        if authority is None or is_loopback(authority.host):
+            return scope
+        return {**scope, "scheme": "https"}
 
-
-async def _send(response: Response, send: Send, *, head: bool) -> None:
-    await send({"type": "http.response.start", "status": response.status, "headers": response.header_list()})
-    await send({"type": "http.response.body", "body": b"" if head else response.body})
+    def _log(self, request: Request, response: Response, seconds: float) -> None:
+        fields = {
+            "method": request.method,
+            "path": request.path[:_LONGEST_PATH],
+            "status": response.status,
+            "ms": round(seconds * 1000, 1),
+            "address": self.root.gate.settings.address_of(request),
+        }
+        _access.info("request", extra={"frontdesk": fields})

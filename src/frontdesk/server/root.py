@@ -68,7 +68,7 @@ class Root:
 
     def problem(self, request: Request, refusal: Refusal) -> Response:
         """A refusal as a page or as a problem document, as the client prefers."""
-        return self._pages.problem(request, refusal)
+        return with_security_headers(self._pages.problem(request, refusal), request.scheme)
 
 
 def with_security_headers(response: Response, scheme: str) -> Response:

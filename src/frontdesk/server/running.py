@@ -1,13 +1,16 @@
-"""Running the server: the socket, the first look at the store, uvicorn with one process or several."""
+"""Running the server: the socket, a first look at the store, uvicorn with one process or several."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import functools
+import logging
+import multiprocessing
 import os
 import signal
 import socket
+import threading
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -15,32 +18,41 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from frontdesk.errors import ConfigurationError
+from frontdesk.server import logs
 from frontdesk.server.app import Application, build_server_desk
+from frontdesk.server.bounded import BoundedHttp
+from frontdesk.server.files import StoreFiles
 from frontdesk.server.settings import ServerSettings
 
 _BACKLOG: Final = 2048
 
+_logger = logging.getLogger("frontdesk.server")
 
-def run(settings: ServerSettings) -> None:
-    """Serve until SIGTERM or SIGINT. ConfigurationError or StoreError when it cannot start."""
+
+def run(settings: ServerSettings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. ConfigurationError or StoreError when it cannot start."""
+    logs.configure(settings.log_format, dev=settings.dev)
     with listen(settings) as listener:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leave)
+        files = StoreFiles(settings)
         asyncio.run(prepare(settings))
+        _announce(settings, listener, files)
         config = uvicorn_config(settings)
-        if settings.workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
-        else:
+        if settings.workers == 1:
             uvicorn.Server(config).run(sockets=[listener])
-
-
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    # uvicorn raises the signal again once it has shut down; a shutdown that went well is exit status 0.
-    raise SystemExit(0)
+            return 0
+        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor.run()
+        return 1 if any(process.exitcode == 3 for process in supervisor.processes) else 0
 
 
 async def prepare(settings: ServerSettings) -> None:
-    """Open the store once before anybody is served: creates file and key, finds what is wrong while it can be told."""
+    """Open the store once before anybody is served.
+
+    Creates database and key file, so that workers meet them complete, and finds what is wrong while one sentence can
+    still say it. Closed again: what is open must not pass to another process.
+    """
     desk = build_server_desk(settings)
     try:
         await desk.open()
@@ -55,7 +67,7 @@ def listen(settings: ServerSettings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
-        # Two sockets may bind one free port; only one of them may listen.
+        # Two sockets may be bound to one port as long as neither listens; only one of them may.
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
@@ -66,19 +78,20 @@ def listen(settings: ServerSettings) -> socket.socket:
 
 def _why_not(error: OSError, settings: ServerSettings) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {settings.port} on {settings.host} is in use; end what uses it or choose another with --port"
+        return f"port {settings.port} on {settings.host} is in use; end what uses it, or choose another with --port"
     if error.errno == errno.EACCES:
         return f"port {settings.port} is not open to this user; choose one above 1023 with --port"
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    return f"cannot listen on {settings.host}: {reason}; choose another with --host"
+    return f"cannot listen on {settings.host}: {error.strerror}; choose another address with --host"
 
 
 def uvicorn_config(settings: ServerSettings) -> uvicorn.Config:
     """How uvicorn is run. It trusts no X-Forwarded header: `trusted_proxies` decides, and only about addresses."""
     return uvicorn.Config(
-        functools.partial(Application, settings),
+        functools.partial(_application, settings),
         factory=True,
         workers=settings.workers,
+        http=BoundedHttp,
+        ws="websockets-sansio",
         lifespan="on",
         proxy_headers=False,
         server_header=False,
@@ -88,3 +101,42 @@ def uvicorn_config(settings: ServerSettings) -> uvicorn.Config:
         timeout_graceful_shutdown=int(settings.shutdown_timeout.total_seconds()),
         backlog=_BACKLOG,
     )
+
+
+def _application(settings: ServerSettings) -> Application:
+    """The application of this process, which may be a worker: then logs are its own, and it ends with its parent."""
+    logs.configure(settings.log_format, dev=settings.dev)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), name="frontdesk-parent", daemon=True).start()
+    return Application(settings)
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    # A parent that was killed tells nobody; without this its workers would keep the port for ever.
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    # uvicorn raises the signal once more when it has shut down; a shutdown that went well is exit status 0.
+    raise SystemExit(0)
+
+
+def _announce(settings: ServerSettings, listener: socket.socket, files: StoreFiles) -> None:
+    """Say what was created and where to go. Connections are accepted from here on."""
+    for sentence in files.created():
+        _logger.info("%s", sentence)
+    if settings.dev:
+        _logger.info("development mode: reachable from this machine only")
+    for url in _addresses(settings, listener.getsockname()[1]):
+        _logger.info("listening: open %s", url)
+
+
+def _addresses(settings: ServerSettings, port: int) -> tuple[str, ...]:
+    if settings.base_url:
+        return (settings.base_url,)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    # Browsers keep the cookies of 127.0.0.1 and of localhost apart; one name is offered.
+    host = "localhost" if host == "127.0.0.1" else host
+    return (f"http://{host}:{port}/",)

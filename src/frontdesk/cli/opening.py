@@ -1,0 +1,62 @@
+"""The desk that a command works on: the store itself, beside any server that runs on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+
+from frontdesk.cli.output import faults_told, note
+from frontdesk.errors import ConfigurationError
+from frontdesk.server.app import build_server_desk
+from frontdesk.server.files import StoreFiles
+from frontdesk.server.settings import ServerSettings
+from frontdesk.server.sources import load_settings
+from frontdesk.service.desk import Desk
+from frontdesk.wiring import sqlite_path
+
+T = TypeVar("T")
+
+StoreOption = Annotated[str | None, typer.Option(metavar="URL", help="The store, such as sqlite:///frontdesk.db.")]
+ConfigOption = Annotated[Path | None, typer.Option(metavar="FILE", help="The settings; default: frontdesk.toml.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_MEMORY: Final = "memory:"
+
+
+def with_desk(
+    action: Callable[[Desk], Awaitable[T]], *, store: str | None, config: Path | None, creates: bool = False
+) -> T:
+    """What `action` returns for the open desk. A fault ends the command.
+
+    creates: an empty store is made where there is none; otherwise a misspelt name would look like an empty store.
+    """
+    with faults_told():
+        settings = load_settings({} if store is None else {"store": store}, config=config)
+        _check_store(settings, creates=creates)
+        files = StoreFiles(settings)
+        result = asyncio.run(_within(settings, action))
+        for sentence in files.created():
+            note(sentence)
+        return result
+
+
+async def _within(settings: ServerSettings, action: Callable[[Desk], Awaitable[T]]) -> T:
+    desk = build_server_desk(settings)
+    try:
+        await desk.open()
+        return await action(desk)
+    finally:
+        await desk.close()
+
+
+def _check_store(settings: ServerSettings, *, creates: bool) -> None:
+    if settings.store == _MEMORY:
+        raise ConfigurationError("the store memory: lives and dies with one server; name a file with --store")
+    if settings.store.startswith("sqlite:") and not creates:
+        database = sqlite_path(settings.store)
+        if not database.exists():
+            raise ConfigurationError(f"there is no database {database}; name one with --store sqlite:///FILE")

@@ -1,0 +1,90 @@
+"""What the commands print: tables for people, JSON for programs, one sentence for what went wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from frontdesk.errors import FrontdeskError, Refusal
+
+
+def say(sentence: str) -> None:
+    """One line on stdout."""
+    typer.echo(sentence)
+
+
+def note(sentence: str) -> None:
+    """One line on stderr, beside the result."""
+    typer.echo(f"frontdesk: {printable(sentence)}", err=True)
+
+
+def fail(sentence: str) -> typer.Exit:
+    """One line on stderr; raise what comes back."""
+    note(sentence)
+    return typer.Exit(1)
+
+
+def refused(refusal: Refusal) -> typer.Exit:
+    """Say why a refusal was given; raise what comes back."""
+    return fail(f"{refusal.detail or refusal.title} ({refusal.code})")
+
+
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """A fault ends the command with one sentence and status 1, never with a traceback."""
+    try:
+        yield
+    except FrontdeskError as error:
+        detail = f" ({error.detail})" if error.detail else ""
+        raise fail(f"{error.message}{detail}") from None
+
+
+def print_json(value: Any) -> None:
+    """`value` as indented JSON on stdout."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wraps: str, empty: str) -> None:
+    """Rows under their heads; `empty` where there are none. At most as wide as the terminal, 80 columns without one.
+
+    wraps: the column whose cells are broken where the width does not suffice.
+    """
+    if not rows:
+        say(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column != wraps)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console(soft_wrap=False, highlight=False).print(table)
+
+
+def printable(text: str) -> str:
+    """The text with its control characters escaped: what others wrote moves no cursor here."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def minute(moment: datetime) -> str:
+    """A moment to the minute, in UTC."""
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def day(moment: datetime) -> str:
+    """A moment to the day, in UTC."""
+    return moment.strftime("%Y-%m-%d")
+
+
+def version_number() -> str:
+    """Of the installed distribution."""
+    return version("frontdesk")

@@ -1,0 +1,85 @@
+"""Housekeeping beside the requests: what no decision needs any more is removed, in batches, about once a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from frontdesk.clock import Clock
+from frontdesk.errors import OverloadedError, StoreError
+from frontdesk.stores.protocol import Store
+
+EVERY: Final = timedelta(minutes=1)
+BATCH: Final = 500
+_MOST_BATCHES: Final = 200
+_RANDOM: Final = secrets.SystemRandom()
+
+Wait = Callable[[float], Awaitable[None]]
+
+_logger = logging.getLogger("frontdesk.server")
+
+
+class Maintenance:
+    """Purges the store of one process until it is cancelled.
+
+    wait: sleeps for so many seconds. chance: a number from 0 to 1; each pause is between three quarters and five
+    quarters of `every`, so that several processes do not meet at the writer's lock.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        every: timedelta = EVERY,
+        batch: int = BATCH,
+        wait: Wait = asyncio.sleep,
+        chance: Callable[[], float] = _RANDOM.random,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._every = every
+        self._batch = batch
+        self._wait = wait
+        self._chance = chance
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self.run())
+
+    async def stop(self) -> None:
+        """End. The batch under way is done or not done, never half done. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def run(self) -> None:
+        """Pause, sweep, and again. A store that cannot be asked is asked again after the next pause."""
+        while True:
+            await self._wait(self._every.total_seconds() * (0.75 + self._chance() / 2))
+            try:
+                await self.sweep()
+            except (StoreError, OverloadedError) as error:
+                _logger.warning("housekeeping has to wait: %s %s", error.message, error.detail)
+            except Exception:
+                _logger.exception("housekeeping failed; it will be tried again")
+
+    async def sweep(self) -> int:
+        """Remove what is due, a batch at a time so that requests come in between; returns how many records."""
+        removed = 0
+        for _ in range(_MOST_BATCHES):
+            purged = await self._store.purge(self._clock.now(), limit=self._batch)
+            removed += purged
+            if purged < self._batch:
+                break
+            await asyncio.sleep(0)
+        if removed:
+            _logger.info("housekeeping", extra={"frontdesk": {"removed": removed}})
+        return removed
