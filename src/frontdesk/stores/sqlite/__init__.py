@@ -93,7 +93,7 @@ class SQLiteStore:
 
     async def check(self) -> None:
         await self._ask(records.history)
-        await self._write(records.write_nothing)
+        await self._write(records.write_probe)
 
     # --- sessions ---------------------------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ class DatabaseFile:
             raise store_error(fault) from fault
         try:
             with translated(connection):
+                if connection.readonly("main"):  # SQLite falls back to that by itself
+                    raise StoreError("the database file cannot be written")
                 _configure(connection, role, patience)
             self.verify(connection)
         except BaseException:
@@ -136,7 +138,6 @@ def prepare(file: DatabaseFile, connection: apsw.Connection, token_bytes: Callab
     """Bring the schema up to this version, in one immediate transaction; refuse what is not ours or is newer."""
     steps = migrations("sqlite")
     with translated(connection):
-        _require_writable(connection)
         version = _recognise(connection, len(steps))
         _use_wal(connection)
         if version < len(steps):
@@ -174,11 +175,6 @@ def _configure(connection: apsw.Connection, role: Role, patience: Patience | Non
         connection.pragma("query_only", True)
         # A reader belongs to a thread, perhaps that of an event loop: closing it must not checkpoint.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-
-
-def _require_writable(connection: apsw.Connection) -> None:
-    if connection.readonly("main"):
-        raise StoreError("the database file cannot be written")
 
 
 def _recognise(connection: apsw.Connection, newest: int) -> int:

@@ -209,6 +209,9 @@ def purge(connection: apsw.Connection, now: datetime, limit: int) -> int:
     return removed
 
 
-def write_nothing(connection: apsw.Connection) -> None:
-    """Prove that this transaction may write: takes part in a commit and changes no row."""
-    connection.execute("UPDATE meta SET value = value WHERE name = 'history'")
+def write_probe(connection: apsw.Connection) -> None:
+    """Prove that writing is possible: changes one value to another, since SQLite spares the write of an equal one."""
+    connection.execute(
+        "INSERT INTO meta (name, value) VALUES ('probe', '0')"
+        " ON CONFLICT (name) DO UPDATE SET value = CASE value WHEN '0' THEN '1' ELSE '0' END"
+    )
