@@ -1,0 +1,50 @@
+"""What every answer is held to, and short ways to read one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frontdesk.errors import CODES
+from frontdesk.testing import Client
+
+EMAIL = "alice@example.com"
+PASSWORD = "correct horse battery staple"
+SESSION, ACCESS, REFRESH = "__Host-Http-session", "__Host-Http-access", "__Host-Http-refresh"
+
+
+def code_of(response: Any, *, status: int | None = None) -> str:
+    """The code of a problem document, after looking at the rest of it."""
+    document = response.json()
+    code: str = document["code"]
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert document["status"] == response.status_code == CODES[code].status
+    assert document["title"] == CODES[code].title
+    assert document["type"] == f"urn:frontdesk:error:{code}"
+    assert ("www-authenticate" in response.headers) == (
+        response.status_code == 401 or code in {"step_up_required", "scope_missing"}
+    )
+    if response.status_code == 503:
+        assert int(response.headers["retry-after"]) >= 1
+    if status is not None:
+        assert response.status_code == status
+    return code
+
+
+def cookies_set(response: Any) -> dict[str, str]:
+    """The Set-Cookie headers by name: at most one of each, and then no cache may keep the answer."""
+    values = response.headers.get_list("set-cookie")
+    by_name = {value.partition("=")[0]: value.partition("=")[2] for value in values}
+    assert len(by_name) == len(values)
+    if values:
+        assert response.headers.get_list("cache-control") == ["no-store"]
+    return by_name
+
+
+def register(client: Client, email: str = EMAIL, password: str = PASSWORD) -> Any:
+    return client.post("/auth/register", json={"email": email, "password": password})
+
+
+def login(client: Client, email: str = EMAIL, password: str = PASSWORD, **options: Any) -> Any:
+    return client.post("/auth/login", json={"email": email, "password": password, **options})
