@@ -81,7 +81,7 @@ def make_site(
     public: tuple[str, ...] = (),
 ) -> Site:
     store = FailingStore(MemoryStore())
-    desk = TestDesk(store, settings)  # type: ignore[arg-type]
+    desk = TestDesk(store, settings)
     edge = edge or EdgeSettings()
     if adapter == "asgi":
         front = asgi.Frontdesk.over(desk, edge, protect=protect, public=public)

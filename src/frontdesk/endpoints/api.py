@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
 import msgspec
 
@@ -20,7 +20,6 @@ from frontdesk.endpoints.carriers import (
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import Request, Response, empty_response, json_response, members, problem
 from frontdesk.errors import Refusal, StoreError
-from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.sign_in import Origin, SignInOptions
 
 _NOT_SIGNED_IN: Final = Refusal("not_signed_in")
@@ -154,27 +153,26 @@ def _cookies_to_delete(presented: Presented, session: Session) -> CookieChanges:
 async def me(gate: Gate, request: Request) -> Response:
     """The principal of the request."""
     result = await _signed_in(gate, request)
-    if isinstance(result, Refusal):
-        return problem(result)
-    return json_response(200, _me(result.principal))
+    if isinstance(result, Response):
+        return result
+    return json_response(200, _me(result.principal), cookies=result.cookies)
 
 
 async def list_sessions(gate: Gate, request: Request) -> Response:
     """My devices."""
     result = await _signed_in(gate, request)
-    if isinstance(result, Refusal):
-        return problem(result)
+    if isinstance(result, Response):
+        return result
     sessions = await gate.desk.sessions(result.session.subject)
-    return json_response(
-        200, bodies.Devices(tuple(device_of(session, current=result.session.id) for session in sessions))
-    )
+    devices = tuple(device_of(session, current=result.session.id) for session in sessions)
+    return json_response(200, bodies.Devices(devices), cookies=result.cookies)
 
 
 async def end_session(gate: Gate, request: Request) -> Response:
     """End one of my sessions."""
     result = await _signed_in(gate, request)
-    if isinstance(result, Refusal):
-        return problem(result)
+    if isinstance(result, Response):
+        return result
     session_id = request.path.rpartition("/")[2]
     mine = await gate.desk.end(
         session_id, reason="revoked", subject=result.session.subject, address=gate.settings.address_of(request)
@@ -190,8 +188,8 @@ async def end_session(gate: Gate, request: Request) -> Response:
 async def end_sessions(gate: Gate, request: Request) -> Response:
     """End my other sessions (`except=current`), or all of them."""
     result = await _signed_in(gate, request)
-    if isinstance(result, Refusal):
-        return problem(result)
+    if isinstance(result, Response):
+        return result
     if request.query not in {"", "except=current"}:
         return problem(Refusal("body_invalid", "The only query that is understood is except=current."))
     keep = result.session.id if request.query else None
@@ -261,9 +259,24 @@ def device_of(session: Session, *, current: str) -> bodies.Device:
     )
 
 
-async def _signed_in(gate: Gate, request: Request) -> Authenticated | Refusal:
+class _SignedIn(NamedTuple):
+    """Who asks, and the cookies that the answer must set: the API may be opened as a page, and is renewed like one."""
+
+    principal: Principal
+    session: Session
+    cookies: CookieChanges
+
+
+async def _signed_in(gate: Gate, request: Request) -> _SignedIn | Response:
+    """Who asks, or the answer for nobody."""
     visit = await gate.admit(request)
-    return visit if isinstance(visit, Refusal) else visit.result
+    if isinstance(visit, Refusal):
+        return problem(visit)
+    cookies = visit.cookies or CookieChanges()
+    if isinstance(visit.result, Refusal):
+        # A refresh token may have been rotated all the same: it must not be lost.
+        return problem(visit.result, cookies=cookies)
+    return _SignedIn(visit.result.principal, visit.result.session, cookies)
 
 
 def _options(body: bodies.LoginBody) -> SignInOptions | Refusal:
