@@ -58,7 +58,10 @@ class Middleware:
         if visit is None:
             return
         if isinstance(visit, Refusal):
-            await self._refuse(scope, receive, send, visit)
+            await self._refuse(scope, receive, send, problem(visit))
+            return
+        if isinstance(visit.result, Refusal) and not self.front.protection.admits(request.path):
+            await self._refuse(scope, receive, send, problem(visit.result, cookies=visit.cookies))
             return
         arrival = Arrival(self.front, request, visit)
         outgoing = Outgoing(arrival, scope, send)
@@ -86,12 +89,7 @@ class Middleware:
             await self._serve(request, receive, send)
             return None
         visit = front.gate.admit_now(request, websocket=websocket)
-        if visit is ASK:
-            visit = await front.gate.admit(request, websocket=websocket)
-        if isinstance(visit, Refusal) or front.protection.admits(request.path, visit):
-            return visit
-        assert isinstance(visit.result, Refusal)
-        return visit.result
+        return await front.gate.admit(request, websocket=websocket) if visit is ASK else visit
 
     async def _open(self) -> Refusal | None:
         try:
@@ -121,12 +119,12 @@ class Middleware:
             return problem(_TOO_LARGE)
         return await api.answer(request.with_body(body) if body else request)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, response: Response) -> None:
         if scope["type"] == "websocket":
             message: Message = await receive()
             if message["type"] != "websocket.connect":
                 return
-        await self._answer(scope, send, problem(refusal))
+        await self._answer(scope, send, response)
 
     async def _answer(self, scope: Scope, send: Send, response: Response) -> None:
         if scope["type"] == "websocket":

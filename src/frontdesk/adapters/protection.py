@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from frontdesk.endpoints.gate import Visit
 from frontdesk.errors import ConfigurationError
-from frontdesk.service.authenticate import Authenticated
 
 _BELOW: Final = "/*"
 
 
 class Protection:
-    """Admits visits by their path, the very one that is routed: decoded once, below the root path, never mended.
+    """Admits requests by their path, the very one that is routed: decoded once, below the root path, never mended.
 
     `public` lists exact paths; `/static/*` stands for what is mounted at `/static`. Nothing is normalised: where
     `/docs` is public, `//docs`, `/docs/`, `/Docs` and `/docs%2f` are not, whatever a router makes of them
@@ -35,9 +33,9 @@ class Protection:
         if "/" in self._below:
             raise ConfigurationError("/* would leave everything open; turn protect off instead")
 
-    def admits(self, path: str, visit: Visit) -> bool:
-        """Whether the visit may go on to the application."""
-        if not self._protect or isinstance(visit.result, Authenticated) or path in self._exact:
+    def admits(self, path: str) -> bool:
+        """Whether a request that nobody signed may go on to the application."""
+        if not self._protect or path in self._exact:
             return True
         return path.startswith(self._below) and _is_plain(path)
 
