@@ -84,8 +84,8 @@ class ServerSettings:
             raise ConfigurationError(f"workers is between 1 and 64, not {self.workers}")
         if self.workers > 1 and self.store == "memory:":
             raise ConfigurationError("the store memory: is not shared between workers; take one worker or a file")
-        if self.shutdown_timeout < timedelta(seconds=1):
-            raise ConfigurationError("shutdown_timeout is at least 1s, or requests would be cut off")
+        if not timedelta(seconds=1) <= self.shutdown_timeout <= timedelta(minutes=10):
+            raise ConfigurationError("shutdown_timeout is between 1s and 10m")
         if self.on_loopback:
             return
         if self.dev:

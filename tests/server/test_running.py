@@ -1,0 +1,267 @@
+"""The server as a process: how it starts, what it says, how it stops, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from frontdesk.server.bounded import LONGEST_HEAD
+from tests.server.processes import PASSWORD, PATIENCE, Server, refused_start, visiting
+
+STRONG = "x8TqzN4vKp2Wm7RcJ5hLd9YbGf3AsQeU"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("one")) as server:
+        yield server
+
+
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What the server sends until it closes the connection."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def test_the_first_start_makes_private_files_and_says_where_and_the_second_makes_none(tmp_path: Path) -> None:
+    with Server(tmp_path) as first:
+        assert f"created {tmp_path / 'frontdesk.db'} (mode 0600)" in first.log
+        assert f"created {tmp_path / 'frontdesk.db.key'} (mode 0600" in first.log
+        for file in tmp_path.iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    key = (tmp_path / "frontdesk.db.key").read_text()
+    with Server(tmp_path) as second:
+        assert "created" not in second.log
+    assert (tmp_path / "frontdesk.db.key").read_text() == key
+    assert key.strip() not in first.log + second.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_ends_the_server_with_status_0_and_its_store_is_closed(
+    tmp_path: Path, workers: str, number: signal.Signals
+) -> None:
+    server = Server(tmp_path, "--workers", workers)
+    with server:
+        assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+        assert server.stop(number) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["frontdesk.db", "frontdesk.db.key"]
+    assert "Traceback" not in server.log
+
+
+def test_a_request_under_way_is_finished_and_a_new_one_refused(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, connected(server) as connection:
+        body = b'{"email": "a@example.com", "password": "tall grey wooden ship"}'
+        head = (
+            f"POST /auth/register HTTP/1.1\r\nhost: localhost:{server.port}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        server.process.send_signal(signal.SIGTERM)
+        until_refused(server)
+        connection.sendall(body)
+        assert everything(connection).startswith(b"HTTP/1.1 201")
+        assert server.stop() == 0
+
+
+def until_refused(server: Server) -> None:
+    for _ in range(100_000):
+        try:
+            connected(server).close()
+        except OSError:
+            return
+    raise AssertionError("the server still accepts connections")
+
+
+def test_several_workers_share_one_file_and_one_key(tmp_path: Path) -> None:
+    with Server(tmp_path, "--workers", "2") as server, visiting(server) as visitor:
+        visitor.ask("POST", "/auth/register", {"email": "a@example.com", "password": PASSWORD})
+        signed = visitor.sign_in("a@example.com", credential="jwt", transport="bearer")
+        answers = set()
+        for _ in range(40):
+            with visiting(server) as other:  # a connection of its own, which either worker may take
+                other.bearer = visitor.bearer
+                answers.add(other.ask("GET", "/auth/me").json()["session_id"])
+        assert answers == {signed["session"]}
+        keys = httpx.get(f"{server.url}/.well-known/jwks.json", trust_env=False).json()["keys"]
+        assert len(keys) == 1
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    with Server(tmp_path, "--workers", "2") as server:
+        assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL  # reads the log to its end, which the workers hold open
+        until_refused(server)
+
+
+def test_a_port_in_use_is_one_sentence(server: Server, tmp_path: Path) -> None:
+    status, said = refused_start(tmp_path, "--port", str(server.port))
+    assert (status, said) == (
+        1,
+        f"frontdesk: port {server.port} on 127.0.0.1 is in use; end what uses it, or choose another with --port\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "sentence"),
+    [
+        ((), {"FRONTDESK_SECRET": "short"}, "the secret has 5 bytes and needs at least 32: make one with"),
+        ((), {"FRONTDESK_SECRET": "change-me-" * 4}, "the secret is a sample value: make one with"),
+        (("--store", "sqlite:///nowhere/x.db"), {}, "No such file or directory; make the directory"),
+        (("--store", "mysql://x"), {}, "no store is called 'mysql'"),
+    ],
+)
+def test_what_cannot_start_says_so_in_one_sentence(
+    tmp_path: Path, flags: tuple[str, ...], environ: dict[str, str], sentence: str
+) -> None:
+    status, said = refused_start(tmp_path, "--port", "0", *flags, environ=environ)
+    assert status == 1
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert STRONG not in said
+
+
+def test_a_database_without_its_key_file_is_not_opened(tmp_path: Path) -> None:
+    with Server(tmp_path):
+        pass
+    (tmp_path / "frontdesk.db.key").unlink()
+    status, said = refused_start(tmp_path, "--port", "0")
+    assert status == 1
+    assert "its key file frontdesk.db.key is missing. Put the file back" in said
+    status, said = refused_start(tmp_path, "--port", "0", environ={"FRONTDESK_SECRET": STRONG})
+    assert status == 1
+    assert "the store was made under another secret" in said
+
+
+def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    with Server(tmp_path):
+        pass
+    (tmp_path / "frontdesk.db.key").chmod(0o644)
+    status, said = refused_start(tmp_path, "--port", "0")
+    assert (status, "run `chmod 600 frontdesk.db.key`" in said) == (1, True)
+
+
+def test_a_secret_from_the_environment_makes_no_key_file(tmp_path: Path) -> None:
+    with Server(tmp_path, environ={"FRONTDESK_SECRET": STRONG}) as server:
+        assert STRONG not in server.log
+    assert not (tmp_path / "frontdesk.db.key").exists()
+
+
+# --- requests that uvicorn would answer otherwise -------------------------------------------------------------------
+
+
+def test_a_cookie_header_of_20_kb_is_answered_by_us_with_431(server: Server) -> None:
+    answer = httpx.get(f"{server.url}/auth/me", headers={"cookie": "a=" + "x" * 20_000}, trust_env=False)
+    assert (answer.status_code, answer.json()["code"]) == (431, "headers_too_large")
+
+
+def test_headers_without_end_are_cut_off(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-long: ")
+        answer = b""
+        for _ in range(LONGEST_HEAD // 1024 + 8):
+            try:
+                connection.sendall(b"x" * 1024)
+            except OSError:
+                break
+        answer = everything_or_reset(connection)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431")
+
+
+def test_trailers_without_end_are_cut_off(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(
+            b"POST /auth/login HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-trailer: "
+        )
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            send_without_end(connection)
+
+
+def send_without_end(connection: socket.socket) -> None:
+    for _ in range(100_000):
+        connection.sendall(b"x" * 1024)
+
+
+def everything_or_reset(connection: socket.socket) -> bytes:
+    try:
+        return everything(connection)
+    except ConnectionResetError:
+        return b""  # what we had sent beyond the limit was unread: the reset may overtake the answer
+
+
+def test_a_head_of_70_kb_that_comes_slowly_is_answered_with_431(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-long: ")
+        sent = 0
+        while sent <= LONGEST_HEAD - 64:  # stops short of the limit, so that nothing is left unread beyond it
+            sent += connection.send(b"x" * 64)
+        connection.sendall(b"x" * 128)
+        assert b"headers_too_large" in everything(connection)
+
+
+def test_the_answer_names_no_server_and_no_address_is_believed_without_a_trusted_proxy(server: Server) -> None:
+    answer = httpx.get(f"{server.url}/proxied", headers={"x-forwarded-for": "203.0.113.7"}, trust_env=False)
+    assert "server" not in answer.headers
+    server.catch_up()
+    record = next(record for record in server.records("frontdesk.access") if record["path"] == "/proxied")
+    assert record["address"] == "127.0.0.1"
+
+
+def test_a_websocket_is_refused_with_a_problem_document(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(
+            f"GET /ws HTTP/1.1\r\nhost: localhost:{server.port}\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n".encode()
+        )
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b'"code":"not_found"' in answer
+    server.catch_up()
+    assert "error" not in {record["level"] for record in server.records("uvicorn.error")}
+
+
+def test_no_log_of_a_whole_visit_holds_a_secret(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, visiting(server) as visitor:
+        visitor.ask("POST", "/auth/register", {"email": "someone@example.com", "password": PASSWORD})
+        secrets = [PASSWORD]
+        for credential in ("session", "jwt"):
+            for transport in ("cookie", "bearer"):
+                body = visitor.sign_in("someone@example.com", credential=credential, transport=transport)
+                visitor.ask("GET", "/auth/me?token=" + (visitor.bearer or "query-value"))
+                refreshed = visitor.ask("POST", "/auth/refresh", {"refresh_token": body.get("refresh_token")})
+                secrets += [str(value) for key, value in {**body, **refreshed.json()}.items() if "token" in key]
+                secrets += visitor.cookies.values()
+                visitor.ask("POST", "/auth/logout")
+                visitor.cookies.clear()
+        visitor.ask("GET", "/auth/me", keep=False)
+        server.catch_up()
+        log = server.log
+    hidden = [secret for secret in secrets if secret not in {"Bearer", ""}]
+    assert len(hidden) > 6
+    assert [secret for secret in hidden if secret in log] == []
+    assert "someone@example.com" not in log
+    assert re.search(r"query-value|token=", log) is None
+    assert {"registered", "signed_in", "session_ended"} <= {r["event"] for r in server.records("frontdesk.audit")}
+
+
+def test_its_port_is_free_again_when_a_server_has_ended(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        port = server.port
+    with closing(socket.create_server(("127.0.0.1", port))) as taken:
+        assert taken.getsockname()[1] == port
