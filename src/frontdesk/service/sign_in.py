@@ -237,7 +237,7 @@ def _is_scope_token(value: object) -> bool:
 def credential_too_large(signed: Signed) -> Refusal | None:
     """`claims_too_large`, naming the largest claim, when a client could not keep or present the credential."""
     session = signed.session
-    stored = len(msgspec.json.encode(session.claims))
+    stored = len(msgspec.json.encode(dict(session.claims)))
     name = LONGEST_COOKIE_NAME if session.transport == "cookie" else 0
     carried = len(signed.access_token.text) + name if signed.access_token is not None else 0
     if stored <= CLAIMS_LIMIT and carried <= CREDENTIAL_LIMIT:
