@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from frontdesk.core.sessions import CredentialKind
 from frontdesk.endpoints.http import Header, Response
 from frontdesk.service.sign_in import Grant, Signed, SignInOptions
 from tests.pages.browsing import (
@@ -216,6 +217,21 @@ def test_ending_this_very_device_in_the_list_is_signing_out() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_whoever_signs_out_with_a_bearer_token_is_signed_out_too(credential: CredentialKind) -> None:
+    async def scenario(house: House) -> None:
+        signed = await house.desk.sign_in(
+            Grant(subject="user-17"), options=SignInOptions(credential=credential, transport="bearer")
+        )
+        assert isinstance(signed, Signed)
+        token = signed.session_token or (signed.access_token.text if signed.access_token else "")
+        bearer = (b"authorization", f"Bearer {token}".encode())
+        assert (await house.visitor().post("/signout", None, SAME_ORIGIN, bearer)).status == 303
+        assert await house.desk.sessions("user-17") == ()
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("jar", [{}, {SESSION: "garbage"}, {ACCESS: "a.b.c", REFRESH: "fdr_garbage"}])
 def test_signing_out_without_being_signed_in_clears_the_cookies_and_harms_nobody(jar: dict[str, str]) -> None:
     async def scenario(house: House) -> None:
@@ -297,6 +313,20 @@ def test_a_button_works_on_a_page_that_stood_open_longer_than_an_access_token_li
         assert visitor.jar[REFRESH] != before
         assert not await is_recognised(other)
         assert await is_recognised(visitor)
+
+    play(scenario)
+
+
+def test_a_button_on_a_page_whose_session_was_ended_meanwhile_does_nothing() -> None:
+    async def scenario(house: House) -> None:
+        other = await signed_in(house)
+        visitor = await signed_in(house, "jwt")
+        [ended] = [session for session in await house.sessions() if session.credential == "jwt"]
+        await house.desk.end(ended.id, reason="revoked")
+        house.desk.time.advance(timedelta(minutes=16))
+        answer = await visitor.post("/dashboard/sessions/end-others")
+        assert header_of(answer, "location") == "/signin?next=/dashboard"
+        assert await is_recognised(other)
 
     play(scenario)
 

@@ -3,12 +3,12 @@ never."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from frontdesk.core.accounts import Account
+from frontdesk.core.envelope import Presented
 from frontdesk.core.redirects import safe_next
 from frontdesk.core.sessions import CredentialKind
 from frontdesk.endpoints.api import origin_of, session_that_came
@@ -22,8 +22,8 @@ from frontdesk.pages.rendering import Renderer, at
 from frontdesk.pages.visitors import carry, label_of
 from frontdesk.service.sign_in import Grant, Signed, SignInOptions
 
-_LONGEST_SHOWN = 320  # an address has at most 254 characters; what is longer is not worth sending back
-_CREATED = "Your account has been created, but signing you in did not work just then. Please sign in."
+_LONGEST_SHOWN: Final = 320  # an address has at most 254 characters; what is longer is not worth sending back
+_CREATED: Final = "Your account has been created, but signing you in did not work just then. Please sign in."
 
 
 class Filled(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,14 @@ class Filled(msgspec.Struct, frozen=True, kw_only=True):
     next: str = ""
     remember: bool = True
     credential: str = ""
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a form of this origin sent, and what came along with it."""
+
+    presented: Presented
+    filled: Filled
+    password: str
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,105 +65,95 @@ async def show_sign_in(gate: Gate, render: Renderer, request: Request) -> Respon
 
 async def sign_up(gate: Gate, render: Renderer, request: Request) -> Response:
     """Create the account and sign in."""
-    fields = _receive(gate, request)
-    if isinstance(fields, Refusal):
-        return render.problem(request, fields)
-    filled = _filled(fields)
-    password = fields.get("password", "")
-    account = _missing(filled, password, new=True) or await _register(gate, request, filled, password)
+    sent = _receive(gate, request)
+    if isinstance(sent, Refusal):
+        return render.problem(request, sent)
+    account = _missing(sent, new=True) or await _register(gate, request, sent)
     if isinstance(account, Mistake):
-        return _again(gate, render, request, "signup.html", filled=filled, mistake=account)
-    signed = await _sign_in_created(gate, request, account)
+        return _again(gate, render, request, "signup.html", filled=sent.filled, mistake=account)
+    signed = await _sign_in_created(gate, request, sent, account)
     if isinstance(signed, Refusal):
         mistake = msgspec.structs.replace(_mistake(signed), sentence=_CREATED)
-        return _again(gate, render, request, "signin.html", filled=filled, mistake=mistake)
-    return _welcome(gate, render, request, filled, signed)
+        return _again(gate, render, request, "signin.html", filled=sent.filled, mistake=mistake)
+    return _welcome(gate, render, request, sent, signed)
 
 
 async def sign_in(gate: Gate, render: Renderer, request: Request) -> Response:
     """Sign in; the session whose cookie came along ends."""
-    fields = _receive(gate, request)
-    if isinstance(fields, Refusal):
-        return render.problem(request, fields)
-    filled = _filled(fields)
-    password = fields.get("password", "")
-    mistake = _missing(filled, password, new=False)
-    if mistake is not None:
-        return _again(gate, render, request, "signin.html", filled=filled, mistake=mistake)
-    try:
-        signed = await _sign_in(gate, request, filled, password)
-    except (StoreError, OverloadedError) as error:
-        signed = unavailable(error)
-    if isinstance(signed, Refusal):
-        return _again(gate, render, request, "signin.html", filled=filled, mistake=_mistake(signed))
-    return _welcome(gate, render, request, filled, signed)
+    sent = _receive(gate, request)
+    if isinstance(sent, Refusal):
+        return render.problem(request, sent)
+    signed = _missing(sent, new=False) or await _sign_in(gate, request, sent)
+    if isinstance(signed, Mistake):
+        return _again(gate, render, request, "signin.html", filled=sent.filled, mistake=signed)
+    return _welcome(gate, render, request, sent, signed)
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 
-def _receive(gate: Gate, request: Request) -> Mapping[str, str] | Refusal:
-    """The fields of a form that this origin sent. It may sign somebody in, so others may not send it (login CSRF)."""
+def _receive(gate: Gate, request: Request) -> Sent | Refusal:
+    """What a form of this origin sent. It may sign somebody in, so others may not send it (login CSRF)."""
     presented = gate.receive(request, sets_cookies=True)
-    return presented if isinstance(presented, Refusal) else read_form(request)
-
-
-def _filled(fields: Mapping[str, str]) -> Filled:
-    return Filled(
+    if isinstance(presented, Refusal):
+        return presented
+    fields = read_form(request)
+    if isinstance(fields, Refusal):
+        return fields
+    filled = Filled(
         email=fields.get("email", "")[:_LONGEST_SHOWN],
         next=fields.get("next", ""),
         remember="remember" in fields,
         credential=fields.get("credential", ""),
     )
+    return Sent(presented=presented, filled=filled, password=fields.get("password", ""))
 
 
-def _missing(filled: Filled, password: str, *, new: bool) -> Mistake | None:
-    if not filled.email:
+def _missing(sent: Sent, *, new: bool) -> Mistake | None:
+    if not sent.filled.email:
         return Mistake(status=422, field="email", sentence="Please enter your e-mail address.")
-    if not password:
+    if not sent.password:
         wanted = "Please choose a password." if new else "Please enter your password."
         return Mistake(status=422, field="password", sentence=wanted)
     return None
 
 
-async def _register(gate: Gate, request: Request, filled: Filled, password: str) -> Account | Mistake:
+async def _register(gate: Gate, request: Request, sent: Sent) -> Account | Mistake:
     try:
-        account = await gate.desk.accounts.register(filled.email, password, origin=origin_of(gate, request))
+        account = await gate.desk.accounts.register(sent.filled.email, sent.password, origin=origin_of(gate, request))
     except (StoreError, OverloadedError) as error:
         account = unavailable(error)
     return _mistake(account) if isinstance(account, Refusal) else account
 
 
-async def _sign_in_created(gate: Gate, request: Request, account: Account) -> Signed | Refusal:
+async def _sign_in_created(gate: Gate, request: Request, sent: Sent, account: Account) -> Signed | Refusal:
     """The password was chosen a moment ago in this very request: there is nothing to verify."""
-    presented = gate.receive(request, sets_cookies=True)
-    if isinstance(presented, Refusal):
-        return presented
     try:
         return await gate.desk.sign_in(
             Grant(subject=account.id, roles=account.roles, amr=("pwd",)),
             options=SignInOptions(transport="cookie"),
             origin=origin_of(gate, request),
-            replaces=await session_that_came(gate, request, presented),
+            replaces=await session_that_came(gate, request, sent.presented),
         )
     except (StoreError, OverloadedError) as error:
         return unavailable(error)
 
 
-async def _sign_in(gate: Gate, request: Request, filled: Filled, password: str) -> Signed | Refusal:
-    presented = gate.receive(request, sets_cookies=True)
-    if isinstance(presented, Refusal):
-        return presented
-    credential = _credential(gate, filled)
+async def _sign_in(gate: Gate, request: Request, sent: Sent) -> Signed | Mistake:
+    credential = _credential(gate, sent.filled)
     if isinstance(credential, Refusal):
-        return credential
-    return await gate.desk.accounts.sign_in(
-        filled.email,
-        password,
-        options=SignInOptions(credential=credential, transport="cookie", remember=filled.remember),
-        origin=origin_of(gate, request),
-        replaces=await session_that_came(gate, request, presented),
-    )
+        return _mistake(credential)
+    try:
+        signed = await gate.desk.accounts.sign_in(
+            sent.filled.email,
+            sent.password,
+            options=SignInOptions(credential=credential, transport="cookie", remember=sent.filled.remember),
+            origin=origin_of(gate, request),
+            replaces=await session_that_came(gate, request, sent.presented),
+        )
+    except (StoreError, OverloadedError) as error:
+        signed = unavailable(error)
+    return _mistake(signed) if isinstance(signed, Refusal) else signed
 
 
 def _credential(gate: Gate, filled: Filled) -> CredentialKind | Refusal | None:
@@ -213,7 +211,6 @@ def _mistake(refusal: Refusal) -> Mistake:
     )
 
 
-def _welcome(gate: Gate, render: Renderer, request: Request, filled: Filled, signed: Signed) -> Response:
-    names = gate.naming.names(request.scheme, request.header(b"host"))
-    target = safe_next(filled.next, default=at(request, "/dashboard"))
-    return render.redirect(request, target, cookies=signed_cookies(signed, names, gate.desk.clock.now()))
+def _welcome(gate: Gate, render: Renderer, request: Request, sent: Sent, signed: Signed) -> Response:
+    cookies = signed_cookies(signed, sent.presented.names, gate.desk.clock.now())
+    return render.redirect(request, safe_next(sent.filled.next, default=at(request, "/dashboard")), cookies=cookies)

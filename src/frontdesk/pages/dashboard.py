@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
-from frontdesk.core.sessions import Session
+from frontdesk.core.sessions import Session, Transport
 from frontdesk.endpoints.carriers import deleted_cookies
 from frontdesk.endpoints.gate import Gate, Visit
 from frontdesk.endpoints.http import Request, Response
 from frontdesk.errors import CODES, Refusal
 from frontdesk.pages import wording
 from frontdesk.pages.forms import query_value, read_form
-from frontdesk.pages.rendering import Renderer, at
+from frontdesk.pages.rendering import Renderer, accepts_html, at
 from frontdesk.pages.visitors import actor, carry, label_of
 
-_LONGEST_ID = 64
+_LONGEST_ID: Final = 64
+_COOKIE: Final[Transport] = "cookie"
 
 
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,7 @@ async def show(gate: Gate, render: Renderer, request: Request) -> Response:
 
 
 async def sign_out(gate: Gate, render: Renderer, request: Request) -> Response:
-    """End the session of every cookie that came along, an expired access token included; then delete the cookies.
+    """End the session of every credential that came along, an expired access token included; delete the cookies.
 
     A fault of the store is 503 and deletes nothing: nobody is told that they are signed out when they are not.
     """
@@ -81,11 +83,11 @@ async def sign_out(gate: Gate, render: Renderer, request: Request) -> Response:
     form = read_form(request)
     if isinstance(form, Refusal):
         return render.problem(request, form)
-    tokens = [presented.refresh] if isinstance(presented.refresh, bytes) else []
-    if presented.credential is not None and presented.transport == "cookie":
-        tokens.insert(0, presented.credential)
-    for token in tokens:
-        session = await gate.desk.identify(token, "cookie")
+    tokens = [(presented.refresh, _COOKIE)] if isinstance(presented.refresh, bytes) else []
+    if presented.credential is not None:
+        tokens.insert(0, (presented.credential, presented.transport))
+    for token, transport in tokens:
+        session = await gate.desk.identify(token, transport)
         if isinstance(session, Session):
             await gate.desk.end(session.id, reason="signed_out", address=gate.settings.address_of(request))
     return render.redirect(request, at(request, "/?done=signed-out"), cookies=deleted_cookies(presented.names))
@@ -133,8 +135,11 @@ async def _owner(gate: Gate, render: Renderer, request: Request) -> Visit | Resp
 
 
 def _stranger(gate: Gate, render: Renderer, request: Request, refusal: Refusal) -> Response:
-    """To the sign-in page and from there back, unless nobody can be signed in at the moment, or never here."""
-    if CODES[refusal.code].status != 401 or not gate.settings.accounts:
+    """To the sign-in page and from there back, unless nobody can be signed in at the moment, or never here.
+
+    A client that does not ask for HTML has no use for a page to sign in at: it is told why.
+    """
+    if CODES[refusal.code].status != 401 or not gate.settings.accounts or not accepts_html(request):
         return render.problem(request, refusal)
     wanted = at(request, "/dashboard")
     return render.redirect(request, f"{at(request, '/signin')}?next={quote(wanted, safe='/')}")
