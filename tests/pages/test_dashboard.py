@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from frontdesk.core.sessions import CredentialKind
-from frontdesk.endpoints.http import Header, Response
+from frontdesk.endpoints.http import Header, Request, Response
 from frontdesk.service.sign_in import Grant, Signed, SignInOptions
 from tests.pages.browsing import (
     ALICE,
@@ -56,6 +56,17 @@ def test_a_stranger_is_led_to_the_sign_in_page_and_from_there_back() -> None:
         assert (answer.status, header_of(answer, "location")) == (303, "/signin?next=/dashboard")
         form = await visitor.get("/signin?next=/dashboard")
         assert "/dashboard" in [element["value"] for element in elements_of(form, "input")]
+
+    play(scenario)
+
+
+def test_a_stranger_that_is_no_browser_is_told_why() -> None:
+    async def scenario(house: House) -> None:
+        for method, path in (("GET", "/dashboard"), ("POST", "/dashboard/sessions/end-others")):
+            answer = await house.pages.answer(
+                Request(method=method, path=path, headers=((b"host", b"localhost:8000"), SAME_ORIGIN))
+            )
+            assert (answer.status, header_of(answer, "content-type")) == (401, "application/problem+json")
 
     play(scenario)
 
