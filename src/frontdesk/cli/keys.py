@@ -29,7 +29,7 @@ def list_keys(*, as_json: JsonOption = False, store: StoreOption = None, config:
         print_json([_members(key) for key in found])
         return
     rows = [[each.id, each.algorithm, each.state, day(each.created_at)] for each in found]
-    print_table(("KEY", "FOR", "STATE", "CREATED (UTC)"), rows, wraps="KEY", empty="there are no keys")
+    print_table(("KEY", "FOR", "STATE", "CREATED (UTC)"), rows, wraps=("KEY",), empty="there are no keys")
 
 
 def _members(key: StoredKey) -> dict[str, object]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import typer
@@ -54,20 +55,22 @@ def print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wraps: str, empty: str) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wraps: Sequence[str], empty: str) -> None:
     """Rows under their heads; `empty` where there are none. At most as wide as the terminal, 80 columns without one.
 
-    wraps: the column whose cells are broken where the width does not suffice.
+    wraps: the columns whose cells are broken where the width does not suffice.
     """
     if not rows:
         say(empty)
         return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column != wraps)
+        table.add_column(column, overflow="fold", no_wrap=column not in wraps)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console(soft_wrap=False, highlight=False).print(table)
+    # Under NO_COLOR rich would still write bold; whoever asks for no colour wants no escape sequences.
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    Console(color_system=colours, highlight=False).print(table)
 
 
 def printable(text: str) -> str:

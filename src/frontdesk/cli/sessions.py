@@ -16,11 +16,13 @@ from frontdesk.service.desk import Desk
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Sessions: list, revoke.")
 
 _LONGEST_ORIGIN = 60
+# Ids are random and some begin with a dash; none of them is an option.
+_DASHES = {"ignore_unknown_options": True}
 
 Who = Annotated[str, typer.Argument(metavar="WHO", help="An address, or a subject.")]
 
 
-@app.command(name="list")
+@app.command(name="list", context_settings=_DASHES)
 def list_sessions(
     who: Who, *, as_json: JsonOption = False, store: StoreOption = None, config: ConfigOption = None
 ) -> None:
@@ -45,12 +47,12 @@ def list_sessions(
         ]
         for each in found
     ]
-    print_table(("SESSION", "CREDENTIAL", "SEEN (UTC)", "FROM"), rows, wraps="FROM", empty="there are no sessions")
+    print_table(("SESSION", "CREDENTIAL", "SEEN (UTC)", "FROM"), rows, wraps=("FROM",), empty="there are no sessions")
 
 
-@app.command()
+@app.command(context_settings=_DASHES)
 def revoke(
-    session: Annotated[str | None, typer.Argument(metavar="[SESSION]", help="The id of one session.")] = None,
+    session: Annotated[str | None, typer.Argument(metavar="SESSION", help="The id of one session.")] = None,
     *,
     everything_of: Annotated[
         str | None, typer.Option("--all", metavar="WHO", help="All sessions of an address or subject.")

@@ -53,7 +53,12 @@ def list_accounts(*, as_json: JsonOption = False, store: StoreOption = None, con
         print_json([_members(account) for account in accounts])
         return
     rows = [[each.email, each.id, ", ".join(each.roles), minute(each.created_at)] for each in accounts]
-    print_table(("ADDRESS", "SUBJECT", "ROLES", "CREATED (UTC)"), rows, wraps="ADDRESS", empty="there are no accounts")
+    print_table(
+        ("ADDRESS", "SUBJECT", "ROLES", "CREATED (UTC)"),
+        rows,
+        wraps=("ADDRESS", "ROLES"),
+        empty="there are no accounts",
+    )
 
 
 @app.command()

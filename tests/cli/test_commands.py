@@ -1,0 +1,154 @@
+"""What no transcript shows: prompts, colour, missing extras, the entry points, the width of the help."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from frontdesk import cli
+from frontdesk.cli.commands import app
+from tests.cli.transcript import ENVIRON
+
+PASSWORD = "tall grey wooden ship"
+
+
+class Terminal(io.StringIO):
+    """Standard input that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, *answers: str) -> int:
+    """`users add` at a terminal that gives these answers; the exit status."""
+    prompts = iter(answers)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(getpass, "getpass", lambda _prompt: next(prompts))
+    monkeypatch.setattr(sys, "argv", ["frontdesk", "users", "add", "alice@example.com"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_at_a_terminal_the_password_is_asked_for_twice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at_a_terminal(monkeypatch, PASSWORD, PASSWORD) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("added alice@example.com as ")
+    assert PASSWORD not in out + err
+
+
+def test_two_passwords_that_differ_create_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert at_a_terminal(monkeypatch, PASSWORD, PASSWORD + "s") == 1
+    assert capsys.readouterr() == ("", "frontdesk: the two passwords differ; try again\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_is_no_argument() -> None:
+    result = CliRunner().invoke(app, ["users", "add", "alice@example.com", "--password", PASSWORD])
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["serve"],
+        ["users"],
+        ["users", "add"],
+        ["users", "list"],
+        ["users", "unlock"],
+        ["sessions"],
+        ["sessions", "list"],
+        ["sessions", "revoke"],
+        ["keys"],
+        ["keys", "list"],
+    ],
+)
+def test_the_help_fits_80_columns(words: list[str]) -> None:
+    result = CliRunner().invoke(app, [*words, "--help"], prog_name="frontdesk")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: frontdesk")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"frontdesk {version('frontdesk')}\n"
+
+
+def test_no_color_is_respected_even_where_colour_is_forced() -> None:
+    CliRunner().invoke(app, ["users", "add", "alice@example.com"], input=PASSWORD)
+    forced = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    coloured = CliRunner().invoke(app, ["users", "list"], env={**forced, "NO_COLOR": ""})
+    plain = CliRunner().invoke(app, ["users", "list"], env={**forced, "NO_COLOR": "1"})
+    assert "\x1b[1m" in coloured.stdout
+    assert "\x1b[" not in plain.stdout
+
+
+def test_a_store_with_a_fault_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "frontdesk.db").write_bytes(b"no database at all" * 100)
+    (tmp_path / "frontdesk.db.key").write_text("x8TqzN4vKp2Wm7RcJ5hLd9YbGf3AsQeU")
+    (tmp_path / "frontdesk.db.key").chmod(0o600)
+    result = CliRunner().invoke(app, ["users", "list"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("frontdesk: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_long_list_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frontdesk.cli.users._PAGE", 2)
+    names = [f"{letter}@example.com" for letter in "abcde"]
+    for name in names:
+        assert CliRunner().invoke(app, ["users", "add", name], input=PASSWORD).exit_code == 0
+    listed = CliRunner().invoke(app, ["users", "list"]).stdout.splitlines()[1:]
+    assert [line.split()[0] for line in listed] == names
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich", "uvicorn", "jinja2"])
+def test_without_its_extra_the_command_says_what_to_install(missing: str) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; from frontdesk.cli import main; main()"
+    done = run([sys.executable, "-c", program])
+    assert done.returncode == 1
+    assert done.stderr == f"frontdesk: the package {missing} is missing; run `pip install 'frontdesk[server]'`\n"
+
+
+def test_a_fault_of_our_own_is_not_taken_for_a_missing_extra() -> None:
+    program = "import sys; sys.modules['frontdesk.cli.keys'] = None; from frontdesk.cli import main; main()"
+    assert "ModuleNotFoundError" in run([sys.executable, "-c", program]).stderr
+
+
+@pytest.mark.parametrize("command", [["-m", "frontdesk"], [str(Path(sys.executable).with_name("frontdesk"))]])
+def test_both_entry_points_are_the_same_command(command: list[str]) -> None:
+    done = run([sys.executable, *command, "--version"])
+    assert (done.returncode, done.stdout) == (0, f"frontdesk {version('frontdesk')}\n")
+
+
+def test_importing_frontdesk_loads_no_server_and_no_command() -> None:
+    program = (
+        "import sys, frontdesk; "
+        "print([n for n in sys.modules if n.startswith(('frontdesk.server', 'frontdesk.cli', 'uvicorn', 'typer'))])"
+    )
+    assert run([sys.executable, "-c", program]).stdout == "[]\n"
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=dict(os.environ))
