@@ -173,6 +173,32 @@ def test_a_damaged_page_is_an_error_and_not_an_absent_session(tmp_path: Path) ->
     asyncio.run(read())
 
 
+@pytest.mark.parametrize("way", ["backup", "vacuum"])
+def test_a_copy_made_of_a_running_store_is_a_store(tmp_path: Path, way: str) -> None:
+    copy = tmp_path / "copy.db"
+
+    async def scenario() -> None:
+        async with opened(tmp_path / "desk.db") as store:
+            await create(store, a_session(1))
+            source = apsw.Connection(str(tmp_path / "desk.db"))
+            if way == "backup":
+                target = apsw.Connection(str(copy))
+                with target.backup("main", source, "main") as backup:
+                    backup.step()
+                target.close()
+            else:
+                source.execute("VACUUM INTO ?", (str(copy),)).fetchall()
+            source.close()
+            await store.end_session(REALM, sid(1), reason="revoked", now=T0)
+            history = (await store.poll(0)).history
+        async with opened(copy) as restored:
+            assert restored.peek_session(REALM, sid(1)) == a_session(1)
+            assert (await restored.poll(0)).history == history
+            await restored.check()
+
+    asyncio.run(scenario())
+
+
 # --- deleted and replaced -----------------------------------------------------------------------------------------
 
 

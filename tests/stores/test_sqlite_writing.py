@@ -400,3 +400,31 @@ def test_a_reader_that_stays_prevents_no_commit_and_the_log_begins_anew_after_it
             assert _size(tmp_path / "desk.db-wal") < grown * 2
 
     asyncio.run(scenario())
+
+
+def test_a_checkpoint_that_fails_is_logged_and_made_up_for_later(
+    tmp_path: Path, vfs: FaultyVFS, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "desk.db", vfs=vfs.name, checkpoint_pages=4) as store:
+            failed, copied = threading.Event(), threading.Event()
+
+            def fail(what: str, file: str) -> None:
+                if (what, file) == ("sync", "desk.db"):
+                    failed.set()
+                    raise apsw.IOError("a fault of the test")
+
+            def notice(what: str, file: str) -> None:
+                if (what, file) == ("sync", "desk.db"):
+                    copied.set()
+
+            vfs.hook = fail
+            await create(store, a_session(1))
+            assert await asyncio.to_thread(failed.wait, 60)
+            assert store.peek_session(REALM, sid(1)) == a_session(1)
+            vfs.hook = notice
+            await create(store, a_session(2))
+            assert await asyncio.to_thread(copied.wait, 60)
+
+    asyncio.run(scenario())
+    assert "checkpoint failed" in caplog.text
