@@ -267,7 +267,7 @@ def test_a_form_without_an_origin_cannot_act_and_json_without_one_can(adapter: s
         assert program.post("/open", headers={"cookie": cookie}).json() == {"hello": "alice"}
         assert program.post("/open", headers={"cookie": cookie}, json={}).json() == {"hello": "alice"}
         for form in ({"data": {"a": "b"}}, {"files": {"a": b"b"}}):
-            answer = program.post("/open", headers={"cookie": cookie}, **form)  # type: ignore[arg-type]
+            answer = program.post("/open", headers={"cookie": cookie}, **form)
             assert code_of(answer, status=403) == "cross_origin"
 
 

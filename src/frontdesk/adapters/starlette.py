@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -69,9 +70,15 @@ def require(
     rule = Requirement.of(fresh, roles, scope)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
+        if not inspect.iscoroutinefunction(endpoint):
+            raise TypeError(f"require decorates async endpoints; {endpoint!r} is none")
+
         @functools.wraps(endpoint)
         async def guarded(*args: Any, **kwargs: Any) -> Any:
-            connection = next(arg for arg in (*args, *kwargs.values()) if isinstance(arg, HTTPConnection))
+            given = (*args, *kwargs.values())
+            connection = next((arg for arg in given if isinstance(arg, HTTPConnection)), None)
+            if connection is None:
+                raise TypeError(f"{endpoint!r} was called without a request or WebSocket")
             arrival_of(connection.scope).require(rule)
             return await endpoint(*args, **kwargs)
 
