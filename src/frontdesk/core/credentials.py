@@ -10,10 +10,9 @@ The encoding is canonical: one token has exactly one spelling.
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, Literal
@@ -35,6 +34,8 @@ REFRESH_TOKEN_LENGTH: Final = len(REFRESH_PREFIX) + 94
 MAX_GENERATION: Final = 2**32 - 1
 SALT_BYTES: Final = 16
 ID_BYTES: Final = 16
+_TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
 
 
 def derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
@@ -129,10 +130,9 @@ def authentic(token: ParsedToken, keys: Sequence[MacKey], realm: str, salt: byte
 
 
 def _parse(text: bytes, purpose: Purpose, size: int) -> ParsedToken | None:
-    padding = b"=" * (-len(text) % 4)
     try:
-        raw = urlsafe_b64decode(text + padding)
-    except (binascii.Error, ValueError):
+        raw = _decode(text)
+    except Error:
         return None
     # The decoder skips foreign characters and ignores trailing bits; spelling it again shows both.
     if len(raw) != size or raw[0] != _VERSION or _encode(raw) != text:
@@ -155,12 +155,17 @@ def _tag(secret: bytes, fields: bytes, salt: bytes) -> bytes:
 
 
 def _encode(raw: bytes) -> bytes:
-    return urlsafe_b64encode(raw).rstrip(b"=")
+    return b2a_base64(raw, newline=False).translate(_TO_URLSAFE, b"=")
+
+
+def _decode(text: bytes) -> bytes:
+    # Not strict: who needs one spelling compares with `_encode`. `base64.urlsafe_b64decode` takes twice as long.
+    return a2b_base64(text.translate(_FROM_URLSAFE) + b"=" * (-len(text) % 4))
 
 
 def _decode_id(session_id: str) -> bytes:
     # An id of another length would shift the fields behind it into each other.
-    raw = urlsafe_b64decode(session_id.encode() + b"==")
+    raw = _decode(session_id.encode())
     if len(raw) != ID_BYTES or _encode(raw) != session_id.encode():
         raise ValueError("not a session id that `encode_id` made")
     return raw
