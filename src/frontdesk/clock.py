@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
+
+Timer = Callable[[], float]
+"""Seconds since an arbitrary moment, for measuring how long something took."""
+
+TIMER: Final[Timer] = time.perf_counter
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

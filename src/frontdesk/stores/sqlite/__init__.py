@@ -11,13 +11,13 @@ import asyncio
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import apsw
 
+from frontdesk.clock import TIMER, Timer
 from frontdesk.core.accounts import Account
 from frontdesk.core.rotation import Decision
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
@@ -26,7 +26,6 @@ from frontdesk.errors import Refusal, StoreError
 from frontdesk.stores.protocol import Ask, Created, Ended, NotCreated, Poll, StoredKey
 from frontdesk.stores.sqlite import records, sessions
 from frontdesk.stores.sqlite.engine import Engine, Settings
-from frontdesk.stores.sqlite.opening import Timer
 from frontdesk.stores.sqlite.rows import session_row
 from frontdesk.stores.sqlite.writing import Operation
 
@@ -54,7 +53,7 @@ class SQLiteStore:
         path: str | os.PathLike[str],
         *,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
-        timer: Timer = time.perf_counter,
+        timer: Timer = TIMER,
         patience: timedelta = timedelta(seconds=5),
         max_waiting: int = 4096,
         checkpoint_pages: int = 1000,

@@ -12,9 +12,10 @@ from typing import Final
 
 import apsw
 
+from frontdesk.clock import Timer
 from frontdesk.errors import StoreError
 from frontdesk.stores.sqlite.faults import store_error
-from frontdesk.stores.sqlite.opening import DatabaseFile, Patience, Timer
+from frontdesk.stores.sqlite.opening import DatabaseFile, Patience
 
 _RESTART_FACTOR: Final = 4
 _RESTART_PATIENCE: Final = 0.010

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 from weakref import WeakSet
 
+from frontdesk.clock import Timer
 from frontdesk.stores.sqlite.checkpoint import Checkpointer
 from frontdesk.stores.sqlite.faults import translated
-from frontdesk.stores.sqlite.opening import DatabaseFile, Timer, prepare
+from frontdesk.stores.sqlite.opening import DatabaseFile, prepare
 from frontdesk.stores.sqlite.reading import Reading
 from frontdesk.stores.sqlite.records import history
 from frontdesk.stores.sqlite.writing import Writer

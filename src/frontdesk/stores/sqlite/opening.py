@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import apsw
 
+from frontdesk.clock import Timer
 from frontdesk.errors import ConfigurationError, StoreBusyError, StoreCorruptError, StoreError
 from frontdesk.stores.migrations import migrations
 from frontdesk.stores.sqlite.faults import missing, store_error, translated
@@ -26,8 +27,6 @@ _WAL_KEPT_BYTES: Final = 16 * 1024 * 1024
 _FIRST_NAPS: Final = 10
 
 Role = Literal["reader", "writer", "checkpointer"]
-
-Timer = Callable[[], float]
 
 
 class Patience:

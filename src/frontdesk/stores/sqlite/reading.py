@@ -15,11 +15,12 @@ from weakref import WeakSet
 import apsw
 import msgspec
 
+from frontdesk.clock import Timer
 from frontdesk.core.sessions import Session
 from frontdesk.errors import OverloadedError, StoreBusyError, StoreError
 from frontdesk.stores.protocol import ASK, Ask
 from frontdesk.stores.sqlite.faults import missing, store_error
-from frontdesk.stores.sqlite.opening import DatabaseFile, MovedProbe, Patience, Timer
+from frontdesk.stores.sqlite.opening import DatabaseFile, MovedProbe, Patience
 from frontdesk.stores.sqlite.rows import CLAIMS, Row, claims_from_json, session_of
 from frontdesk.stores.sqlite.sessions import SELECT_SESSION
 

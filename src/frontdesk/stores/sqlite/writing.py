@@ -17,9 +17,10 @@ from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
+from frontdesk.clock import Timer
 from frontdesk.errors import OverloadedError, StoreError
 from frontdesk.stores.sqlite.faults import store_error
-from frontdesk.stores.sqlite.opening import DatabaseFile, Patience, Timer
+from frontdesk.stores.sqlite.opening import DatabaseFile, Patience
 
 T = TypeVar("T")
 Operation = Callable[[apsw.Connection], T]
