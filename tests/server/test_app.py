@@ -13,6 +13,7 @@ import pytest
 from frontdesk.clock import AdjustableClock
 from frontdesk.errors import CODES, ConfigurationError, StoreBusyError
 from frontdesk.server.app import Application
+from frontdesk.server.maintenance import Maintenance
 from frontdesk.server.settings import ServerSettings
 
 Scenario = Callable[[httpx.AsyncClient, Application], Awaitable[None]]
@@ -205,6 +206,21 @@ def test_a_trusted_proxy_is_believed_about_addresses(caplog: pytest.LogCaptureFi
     play(scenario, trusted_proxies=("192.0.2.0/24",))
 
 
+def test_the_api_is_described_in_development_mode_only() -> None:
+    async def developing(client: httpx.AsyncClient, app: Application) -> None:
+        answer = await client.get("/openapi.json")
+        document = answer.json()
+        assert (answer.status_code, document["openapi"], document["info"]["title"]) == (200, "3.1.0", "Desk")
+        assert "/auth/login" in document["paths"]
+        assert (await client.post("/openapi.json")).status_code == 405
+
+    async def serving(client: httpx.AsyncClient, app: Application) -> None:
+        assert (await client.get("/openapi.json")).status_code == 404
+
+    play(developing, dev=True, title="Desk")
+    play(serving)
+
+
 # --- other protocols of ASGI ----------------------------------------------------------------------------------------
 
 
@@ -226,6 +242,26 @@ def test_the_lifespan_opens_and_closes_the_desk() -> None:
     app = Application(ServerSettings(store="memory:"))
     sent = talk(app, {"type": "lifespan"}, [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
     assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_housekeeping_lives_as_long_as_the_desk_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    app = Application(ServerSettings(store="memory:"))
+    monkeypatch.setattr(Maintenance, "start", lambda _self: happened.append("started"))
+    stop, close = Maintenance.stop, app.desk.close
+
+    async def stopping(self: Maintenance) -> None:
+        happened.append("stopped")
+        await stop(self)
+
+    async def closing() -> None:
+        happened.append("closed")
+        await close()
+
+    monkeypatch.setattr(Maintenance, "stop", stopping)
+    monkeypatch.setattr(app.desk, "close", closing)
+    talk(app, {"type": "lifespan"}, [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    assert happened == ["started", "stopped", "closed"]
 
 
 def test_a_desk_that_cannot_be_opened_fails_the_start_in_words(

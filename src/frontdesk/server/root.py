@@ -1,16 +1,19 @@
-"""What the server answers where: the API below its prefix, the pages, two aliases, 404 for the rest."""
+"""What the server answers where: the API below its prefix, the pages, two aliases, its description in
+development mode, 404 for the rest."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from frontdesk.endpoints.gate import Gate
-from frontdesk.endpoints.http import Header, Request, Response, problem
+from frontdesk.endpoints.http import Header, Request, Response, json_response, problem
+from frontdesk.endpoints.openapi import Description, Json
 from frontdesk.endpoints.routes import Api
 from frontdesk.errors import Refusal
 from frontdesk.pages import Pages
@@ -36,6 +39,7 @@ class Root:
 
     def __init__(self, gate: Gate, *, title: str = "Frontdesk", dev: bool = False) -> None:
         self.gate = gate
+        self._description = _describe(gate, title) if dev else None
         self._api = Api(gate)
         self._pages = Pages(gate, title=title, dev=dev)
 
@@ -62,13 +66,26 @@ class Root:
             return await self._api.answer(msgspec.structs.replace(request, path=self._api.prefix + alias))
         if self._api.owns(request.path):
             return await self._api.answer(request)
+        if request.path == "/openapi.json" and self._description is not None:
+            return self._describe(request, self._description)
         if self._pages.owns(request.path):
             return await self._pages.answer(request)
         return self.problem(request, Refusal("not_found"))
 
+    def _describe(self, request: Request, description: Json) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            return problem(Refusal("method_not_allowed")).with_headers((b"allow", b"GET, HEAD"))
+        return json_response(200, description)
+
     def problem(self, request: Request, refusal: Refusal) -> Response:
         """A refusal as a page or as a problem document, as the client prefers."""
         return with_security_headers(self._pages.problem(request, refusal), request.scheme)
+
+
+def _describe(gate: Gate, title: str) -> Json:
+    settings = gate.desk.settings
+    description = Description(gate.settings, credentials=settings.credentials, transports=settings.transports)
+    return description.document(title=title, version=version("frontdesk"))
 
 
 def with_security_headers(response: Response, scheme: str) -> Response:

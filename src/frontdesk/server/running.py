@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from frontdesk.errors import ConfigurationError
@@ -44,7 +45,7 @@ def run(settings: ServerSettings) -> int:
             return 0
         supervisor = Multiprocess(config, sockets=[listener])
         supervisor.run()
-        return 1 if any(process.exitcode == 3 for process in supervisor.processes) else 0
+        return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
 
 
 async def prepare(settings: ServerSettings) -> None:
@@ -98,6 +99,8 @@ def uvicorn_config(settings: ServerSettings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         limit_concurrency=settings.limit_concurrency or None,
+        # A worker that is still importing, or starved on a busy machine, is not a dead one.
+        timeout_worker_healthcheck=60,
         timeout_graceful_shutdown=int(settings.shutdown_timeout.total_seconds()),
         backlog=_BACKLOG,
     )
