@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test test-faults lint types imports format coverage lock clean setup-server setup-dev
+.PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-http lock clean setup-server setup-dev
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,17 @@ format: setup-dev ## let ruff mend what it can
 coverage: setup-dev ## after `make test`: the lines and branches that no test reached
 	$(BIN)/coverage report --skip-covered --show-missing
 
+bench: bench-core bench-http ## measure everything, side by side (docs/performance.md); best on an idle machine
+
+bench-core: setup-dev ## checks, tokens, rotations and import, in process
+	$(BIN)/python -m bench.core
+	$(BIN)/python -m bench.footprint
+
+bench-http: setup-dev ## cost per request, refreshes and sign-ins over HTTP; needs wrk
+	$(BIN)/python -m bench.tax
+	$(BIN)/python -m bench.refreshing
+	$(BIN)/python -m bench.signing_in
+
 lock: setup-dev ## write the lock files anew (LOCK=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	$(COMPILE) --extra server --group build pyproject.toml --constraints requirements/dev.txt \
@@ -55,7 +66,7 @@ lock: setup-dev ## write the lock files anew (LOCK=--upgrade for newer versions)
 
 clean: ## remove everything that these targets made, databases excepted
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist
-	find src tests examples -name __pycache__ -prune -exec rm -rf {} +
+	find src tests examples bench -name __pycache__ -prune -exec rm -rf {} +
 
 setup-server:
 	@scripts/setup server

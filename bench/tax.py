@@ -1,0 +1,140 @@
+"""What one protected request costs the server above the same request to an application without Frontdesk.
+
+One uvicorn process on one core, wrk on the other. The processor time of the server process is divided by the
+requests that it answered, so that waiting for the load, or for others on the machine, is not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import clients
+from bench.process import Server, require_tools, serving
+from bench.report import heading, machine, median, ratios, row, spread
+from bench.wrk import load
+
+SECONDS = 2
+ROUNDS = 7
+_MANY = 8000
+
+
+@dataclass(slots=True)
+class Case:
+    """One kind of request to one server, and what it was found to cost per round."""
+
+    server: Server
+    path: str
+    headers: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    microseconds: list[float] = field(default_factory=list)
+    per_second: list[float] = field(default_factory=list)
+
+    def measure(self) -> None:
+        before = self.server.cpu_ns()
+        found = load(self.server.url(self.path), seconds=SECONDS, headers=self.headers, **self.options)
+        self.microseconds.append((self.server.cpu_ns() - before) / found.requests / 1000)
+        self.per_second.append(found.per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the clients of one database hold."""
+
+    session: str | None
+    jwt: str | None
+    tokens: Path
+
+
+async def _credentials(database: Path, signing: Any) -> Credentials:
+    async with clients.desk(clients.url(database), signing) as desk:
+        session = await clients.signed_in(desk, "session", "cookie")
+        jwt = await clients.signed_in(desk, "jwt")
+        tokens = database.with_suffix(".tokens")
+        tokens.write_text("\n".join(await clients.access_tokens(desk, jwt, _MANY)))
+        assert jwt.access_token
+        return Credentials(session.session_token, jwt.access_token.text, tokens)
+
+
+def _in_turns(cases: Mapping[str, Case]) -> None:
+    for _ in range(ROUNDS):
+        for case in cases.values():
+            case.measure()
+
+
+def bare_asgi(directory: Path) -> None:
+    es256 = asyncio.run(_credentials(directory / "es256.db", "ES256"))
+    hs256 = asyncio.run(_credentials(directory / "hs256.db", "HS256"))
+    cookie, nobody = clients.session_cookie(es256.session), {"Host": clients.HOST}
+    with ExitStack() as servers:
+        bare = servers.enter_context(serving("bare"))
+        es = servers.enter_context(serving("asgi", "--store", clients.url(directory / "es256.db")))
+        hs = servers.enter_context(
+            serving("asgi", "--store", clients.url(directory / "hs256.db"), "--signing", "HS256")
+        )
+        pairs: dict[str, tuple[Case, Case, str]] = {}
+        for name, server, path, headers, budget in (
+            ("nobody signed in, route that does not ask", es, "/bare", nobody, ""),
+            ("session in a cookie", es, "/protected", cookie, "15"),
+            ("JWT HS256, the same token again", hs, "/protected", clients.bearer(hs256.jwt), "8"),
+            ("JWT ES256, the same token again", es, "/protected", clients.bearer(es256.jwt), "8"),
+        ):
+            pairs[name] = Case(bare, path, headers), Case(server, path, headers), budget
+        for name, server, tokens in (("HS256", hs, hs256.tokens), ("ES256", es, es256.tokens)):
+            options = {"script": "turns.lua", "arguments": [str(tokens)]}
+            pairs[f"JWT {name}, {_MANY} tokens in turn"] = (
+                Case(bare, "/protected", nobody, options),
+                Case(server, "/protected", nobody, options),
+                "",
+            )
+        _in_turns({f"{name} {kind}": case for name, pair in pairs.items() for kind, case in enumerate(pair[:2])})
+    heading("Tax on bare ASGI, µs of server CPU per request", "request", "bare", "with Frontdesk", "tax", "budget")
+    for name, (below, above, budget) in pairs.items():
+        tax = [one - other for one, other in zip(above.microseconds, below.microseconds, strict=True)]
+        row(name, f"{median(below.microseconds):.1f}", f"{median(above.microseconds):.1f}", spread(tax), budget)
+
+
+def fastapi(directory: Path) -> None:
+    database = directory / "fastapi.db"
+    known = asyncio.run(_credentials(database, "ES256"))
+    cookie = clients.session_cookie(known.session)
+    with ExitStack() as servers:
+        bare = servers.enter_context(serving("bare-fastapi"))
+        desk = servers.enter_context(serving("fastapi", "--store", clients.url(database)))
+        cases = {
+            "bare": Case(bare, "/bare", cookie),
+            "one empty dependency": Case(bare, "/dependency", cookie),
+            "protected, session in a cookie": Case(desk, "/protected", cookie),
+            "protected, JWT ES256": Case(desk, "/protected", clients.bearer(known.jwt)),
+        }
+        _in_turns(cases)
+    heading(
+        "FastAPI, relative to its bare route", "route", "µs of CPU", "by CPU", "requests/s", "by requests/s", "budget"
+    )
+    base = cases["bare"]
+    for name, case in cases.items():
+        row(
+            name,
+            f"{median(case.microseconds):.1f}",
+            spread(ratios(base.microseconds, case.microseconds), 2),
+            f"{median(case.per_second):,.0f}",
+            spread(ratios(case.per_second, base.per_second), 2),
+            "≥ 0.80" if "session" in name else "",
+        )
+
+
+def main() -> None:
+    require_tools()
+    print(machine())
+    with tempfile.TemporaryDirectory(prefix="frontdesk-bench-") as directory:
+        bare_asgi(Path(directory))
+        fastapi(Path(directory))
+
+
+if __name__ == "__main__":
+    main()
