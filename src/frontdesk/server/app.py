@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 
 from frontdesk.adapters.messages import Disconnected, Receive, Scope, Send, deny, read_body, request_of, respond
-from frontdesk.clock import Clock
+from frontdesk.clock import TIMER, Clock, Timer
 from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import Request, Response
@@ -51,7 +49,7 @@ class Application:
         settings: ServerSettings,
         *,
         clock: Clock | None = None,
-        timer: Callable[[], float] = time.perf_counter,
+        timer: Timer = TIMER,
     ) -> None:
         self.settings = settings
         self.desk = build_server_desk(settings, clock=clock)
