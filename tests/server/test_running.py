@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -265,3 +266,84 @@ def test_its_port_is_free_again_when_a_server_has_ended(tmp_path: Path) -> None:
         port = server.port
     with closing(socket.create_server(("127.0.0.1", port))) as taken:
         assert taken.getsockname()[1] == port
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /%ff%00%0d%0a HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET http://localhost/auth/me HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET //localhost/auth/me?\xff HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /auth/me HTTP/1.0\r\n\r\n",
+        b"GET /auth/me HTTP/1.1\r\nhost: \xff\r\n\r\n",
+        b"GET /auth/me HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n",
+        b"GET /auth/me HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer \xff\xfe\r\n\r\n",
+        b"GET /auth/me HTTP/1.1\r\nhost: localhost\r\ncookie: \xa0__Host-Http-session-80=x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"CONNECT localhost:443 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"BREW /auth/login HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"TRACE /auth/me HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST /auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+        b"POST /auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"POST /auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999999999999\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"\r\n\r\n\r\nnonsense\r\n\r\n",
+    ],
+)
+def test_no_strange_request_is_a_fault_of_ours(server: Server, request_: bytes) -> None:
+    with connected(server) as connection:
+        connection.sendall(request_)
+        connection.shutdown(socket.SHUT_WR)
+        answer = everything(connection)
+    assert re.match(rb"HTTP/1.1 4\d\d ", answer) or answer == b"", answer
+    assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+    server.catch_up()
+    assert "Traceback" not in server.log
+
+
+def test_a_database_that_is_gone_is_a_503_that_grants_nothing(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, visiting(server) as visitor:
+        visitor.ask("POST", "/auth/register", {"email": "a@example.com", "password": PASSWORD})
+        visitor.sign_in("a@example.com")
+        for file in tmp_path.glob("frontdesk.db*"):
+            file.rename(file.with_name(f"away.{file.name}"))
+        answers = [visitor.ask(*what, keep=False) for what in (("GET", "/auth/me"), ("POST", "/auth/logout"))]
+        assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(503, "store_unavailable")] * 2
+        assert visitor.ask("GET", "/healthz").status_code == 503
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
+
+
+def children_of(server: Server) -> set[int]:
+    """The workers, which are the children that listen; multiprocessing's own helper is none."""
+    listed = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return {pid for pid in map(int, listed) if "spawn_main" in command_of(pid)}
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""  # it ended meanwhile
+
+
+@pytest.mark.faults
+def test_a_worker_that_was_killed_is_replaced_and_nobody_is_signed_out(tmp_path: Path) -> None:
+    with Server(tmp_path, "--workers", "2") as server, visiting(server) as visitor:
+        visitor.ask("POST", "/auth/register", {"email": "a@example.com", "password": PASSWORD})
+        signed = visitor.sign_in("a@example.com", credential="jwt", transport="bearer")
+        before = children_of(server)
+        assert len(before) == 2
+        killed = min(before)
+        os.kill(killed, signal.SIGKILL)
+        after = before
+        for _ in range(20_000):
+            httpx.get(f"{server.url}/healthz", timeout=PATIENCE, trust_env=False)
+            after = children_of(server)
+            if killed not in after and len(after) == 2:
+                break
+        assert before - after == {killed}
+        for _ in range(20):
+            with visiting(server) as other:
+                other.bearer = visitor.bearer
+                assert other.ask("GET", "/auth/me").json()["session_id"] == signed["session"]
