@@ -12,7 +12,7 @@ from frontdesk.core.origin import OriginPolicy
 from frontdesk.endpoints.routes import ROUTES
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.testing import Client
-from tests.http.answers import EMAIL, PASSWORD, SESSION, code_of, cookies_set, login, register
+from tests.http.answers import EMAIL, PASSWORD, SESSION, code_of, cookies_set, login
 from tests.http.sites import Site, make_site
 
 JSON = {"content-type": "application/json"}
@@ -206,7 +206,6 @@ ALLOWED: list[dict[str, str]] = [
 def test_another_site_cannot_sign_in_register_refresh_or_act_with_a_cookie(
     site: Site, client: Client, headers: dict[str, str]
 ) -> None:
-    register(client)
     client.sign_in_as("alice", roles={"teller"}, scope={"money"})
     before = _state(site)
     account = {"email": "eve@example.com", "password": PASSWORD}
