@@ -61,12 +61,12 @@ def revoke(
     config: ConfigOption = None,
 ) -> None:
     """End one session, or all of one subject. Servers on the same store refuse it from the next request on."""
-    if (session is None) == (everything_of is None):
-        raise typer.BadParameter("name one session, or a subject with --all")
-    if session is not None:
+    if session is not None and everything_of is None:
         _revoke_one(session, store=store, config=config)
-    elif everything_of is not None:
+    elif session is None and everything_of is not None:
         _revoke_all(everything_of, store=store, config=config)
+    else:
+        raise typer.BadParameter("name one session, or a subject with --all")
 
 
 def _revoke_one(session_id: str, *, store: StoreOption, config: ConfigOption) -> None:

@@ -132,14 +132,13 @@ def _announce(settings: ServerSettings, listener: socket.socket, files: StoreFil
         _logger.info("%s", sentence)
     if settings.dev:
         _logger.info("development mode: reachable from this machine only")
-    for url in _addresses(settings, listener.getsockname()[1]):
-        _logger.info("listening: open %s", url)
+    _logger.info("listening: open %s", _address(settings, listener.getsockname()[1]))
 
 
-def _addresses(settings: ServerSettings, port: int) -> tuple[str, ...]:
+def _address(settings: ServerSettings, port: int) -> str:
     if settings.base_url:
-        return (settings.base_url,)
+        return settings.base_url
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     # Browsers keep the cookies of 127.0.0.1 and of localhost apart; one name is offered.
     host = "localhost" if host == "127.0.0.1" else host
-    return (f"http://{host}:{port}/",)
+    return f"http://{host}:{port}/"
