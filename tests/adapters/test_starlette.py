@@ -11,11 +11,16 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
 
+from frontdesk import asgi
+from frontdesk.core.cookies import CookieSettings
+from frontdesk.errors import RefusedError
 from frontdesk.starlette import Frontdesk, optional_principal, principal, require
 from frontdesk.testing import Client
+from tests.adapters.asgi_server import exchange, http_scope, socket_scope
 from tests.http.answers import code_of
 
 
@@ -134,3 +139,87 @@ def test_an_answer_like_the_refusal_but_longer_is_the_applications_own() -> None
     app = Starlette(routes=[Route("/", own)])
     Frontdesk("memory:").install(app)
     assert Client(app).get("/").text == "No credential came along. Go away."
+
+
+def test_head_is_refused_with_the_headers_of_get() -> None:
+    app = Starlette(routes=[Route("/admin", admin)])
+    Frontdesk("memory:").install(app)
+    client = Client(app)
+    get, head = client.get("/admin"), client.head("/admin")
+    assert head.status_code == 401
+    assert head.headers == get.headers
+    assert head.content == b""
+
+
+# --- WebSockets, message by message -----------------------------------------------------------------------------------
+
+
+def sockets(extensions: dict[str, Any], *, accept: bool) -> list[Any]:
+    """What the server is told when the endpoint asks who is there, before or after it accepts."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        if accept:
+            await websocket.accept()
+        principal(websocket)
+
+    app = Starlette(routes=[WebSocketRoute("/ws", endpoint)])
+    Frontdesk("memory:").install(app)
+    return exchange(app, socket_scope(extensions=extensions), {"type": "websocket.connect"})
+
+
+def test_a_handshake_is_denied_in_one_answer() -> None:
+    start, body = sockets({"websocket.http.response": {}}, accept=False)
+    assert start["type"] == "websocket.http.response.start"
+    assert start["status"] == 401
+    assert (b"content-type", b"application/problem+json") in start["headers"]
+    assert b'"not_signed_in"' in body["body"]
+
+
+def test_without_the_extension_the_handshake_is_closed() -> None:
+    assert sockets({}, accept=False) == [{"type": "websocket.close", "code": 4401, "reason": ""}]
+
+
+def test_after_the_handshake_only_closing_is_left() -> None:
+    accepted, closed = sockets({"websocket.http.response": {}}, accept=True)
+    assert accepted["type"] == "websocket.accept"
+    assert closed == {"type": "websocket.close", "code": 4401, "reason": "not_signed_in"}
+
+
+def test_a_default_answer_in_two_messages_is_recognised() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            principal(scope)
+        except RefusedError as error:
+            await send({"type": "http.response.start", "status": 401, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            await send({"type": "http.response.body", "body": error.refusal.title.encode(), "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    start, body = exchange(asgi.Frontdesk("memory:").wrap(application), http_scope())
+    assert start["status"] == 401
+    assert b'"not_signed_in"' in body["body"]
+
+
+def test_an_outer_desk_may_sign_in_where_an_inner_one_stands_nearer() -> None:
+    async def enter(request: Request) -> Response:
+        signed = await outer.sign_in(request, "alice")
+        response = Response()
+        signed.apply(response)
+        return response
+
+    async def leave(request: Request) -> Response:
+        response = Response()
+        (await outer.sign_out(request)).apply(response)
+        return response
+
+    child = Starlette(routes=[Route("/enter", enter, methods=["POST"]), Route("/leave", leave, methods=["POST"])])
+    Frontdesk("memory:", cookies=CookieSettings(suffix="inner")).install(child)
+    app = Starlette(routes=[Mount("/child", child), Route("/things", Things)])
+    outer = Frontdesk("memory:").install(app)
+    client = Client(app)
+    crossed = client.post("/child/enter", headers={"sec-fetch-site": "cross-site"})
+    assert code_of(crossed, status=403) == "cross_origin"
+    assert client.post("/child/enter").status_code == 200
+    assert client.get("/things").json() == {"hello": "alice"}
+    assert client.post("/child/leave").status_code == 200
+    assert code_of(client.get("/things")) == "not_signed_in"

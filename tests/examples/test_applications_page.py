@@ -33,22 +33,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_samples_pass_mypy_strict(tmp_path: Path) -> None:
-    files = []
+    files: list[str] = []
     for number, sample in enumerate(SAMPLES):
-        files.append(tmp_path / f"sample_{number}.py")
-        files[-1].write_text(sample)
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--config-file",
-        os.devnull,
-        "--cache-dir",
-        ROOT / ".mypy_cache",
-    ]
+        file = tmp_path / f"sample_{number}.py"
+        file.write_text(sample)
+        files.append(str(file))
+    cache = str(ROOT / ".mypy_cache" / "samples")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache]
     checked = subprocess.run(
-        [*command, *map(str, files)],
+        [*command, *files],
         cwd=tmp_path,
         env={**os.environ, "MYPYPATH": str(ROOT / "src")},
         capture_output=True,

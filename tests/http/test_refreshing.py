@@ -114,6 +114,15 @@ def test_a_refresh_token_that_was_never_issued_is_401(client: Client, token: str
         assert cookies_set(answer) == {}
 
 
+def test_a_refresh_cookie_that_comes_twice_is_none(client: Client) -> None:
+    client.sign_in_as("alice", credential="jwt")
+    pair = f"{REFRESH}={client.cookies[REFRESH]}"
+    client.forget()
+    answer = refresh(client, headers={"cookie": f"{pair}; {pair}"})
+    assert code_of(answer, status=401) == "credential_duplicate"
+    assert cookies_set(answer) == {}
+
+
 def test_an_expired_access_token_does_not_stand_in_the_way_of_a_refresh(site: Site, client: Client) -> None:
     client.sign_in_as("alice", credential="jwt")
     site.clock.advance(timedelta(hours=1))

@@ -36,11 +36,6 @@ class Arrival:
         self.refusal: Refusal | None = None
         """What the application was told, if it was told no."""
 
-    def signed(self) -> None:
-        """The application has signed somebody in or out; cookies of an inline renewal are of a session that ended."""
-        self.cookies = None
-        self.no_store = True
-
     def refuse(self, refusal: Refusal) -> RefusedError:
         """The exception to raise in the application; the middleware knows what became of it."""
         self.refusal = refusal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from frontdesk.adapters.messages import ASGIApp, Message, Receive, Scope, Send
@@ -10,6 +11,8 @@ from frontdesk.errors import ConfigurationError, OverloadedError, StoreError
 
 if TYPE_CHECKING:
     from frontdesk.adapters.asgi import Frontdesk
+
+_logger = logging.getLogger("frontdesk")
 
 
 class Lifespan:
@@ -38,11 +41,12 @@ class Lifespan:
 
         try:
             await self._app(scope, receiving, sending)
-        except Exception:
+        except Exception as error:
             if self._started or self._ended:
                 await self._front.close()
                 raise
             # An application that raises before it answers knows no lifespan (ASGI, "Lifespan Protocol").
+            _logger.info("the application takes no part in the lifespan: %r", error)
         if not self._ended:
             await self._alone(receive, send)
 

@@ -26,22 +26,20 @@ T = TypeVar("T")
 async def sign_in(front: Frontdesk, scope: Scope, grant: Grant, options: SignInOptions) -> Signed:
     """`Frontdesk.sign_in`."""
     _check(options)
-    arrival = _own_arrival(front, scope)
+    arrival = _nearest(scope)
     request, presented = _receive(front, arrival, scope, sets_cookies=True)
     outcome = await _answered(front, arrival, _sign_in(front, request, presented, grant, options))
-    if arrival is not None:
-        arrival.signed()
+    _signed(front, arrival)
     cookies = signed_cookies(outcome, presented.names, front.desk.clock.now())
     return Signed(outcome.session.subject, outcome.session.id, signed_body(outcome), cookies)
 
 
 async def sign_out(front: Frontdesk, scope: Scope) -> SignedOut:
     """`Frontdesk.sign_out`."""
-    arrival = _own_arrival(front, scope)
+    arrival = _nearest(scope)
     request, presented = _receive(front, arrival, scope, sets_cookies=False)
     cookies = await _answered(front, arrival, api.end_what_came(front.gate, request, presented))
-    if arrival is not None:
-        arrival.signed()
+    _signed(front, arrival)
     return SignedOut(cookies)
 
 
@@ -78,16 +76,24 @@ async def _sign_in(
     )
 
 
-def _own_arrival(front: Frontdesk, scope: Scope) -> Arrival | None:
-    """The arrival at this desk; None where another one stands nearer to the application."""
+def _nearest(scope: Scope) -> Arrival | None:
+    """The arrival at the desk that stands nearest to the application; it may be another desk's."""
     arrival = scope.get(SCOPE_KEY)
-    return arrival if isinstance(arrival, Arrival) and arrival.front is front else None
+    return arrival if isinstance(arrival, Arrival) else None
+
+
+def _signed(front: Frontdesk, arrival: Arrival | None) -> None:
+    if arrival is None:
+        return
+    arrival.no_store = True
+    if arrival.front is front:
+        arrival.cookies = None  # a renewal on the way in was of the session that has just ended
 
 
 def _receive(
     front: Frontdesk, arrival: Arrival | None, scope: Scope, *, sets_cookies: bool
 ) -> tuple[Request, Presented]:
-    # The path is the arrival's, since a mounted application sees another root path.
+    # The arrival's, since a mounted application sees another root path.
     request = arrival.request if arrival is not None else request_of(scope)
     presented = front.gate.receive(request, websocket=scope["type"] == "websocket", sets_cookies=sets_cookies)
     if isinstance(presented, Refusal):
@@ -106,6 +112,7 @@ async def _answered(front: Frontdesk, arrival: Arrival | None, outcome: Awaitabl
 
 
 def _refused(front: Frontdesk, arrival: Arrival | None, refusal: Refusal) -> RefusedError:
+    # Whoever stands nearest turns what becomes of the exception into a problem document.
     return front.refused(refusal) if arrival is None else arrival.refuse(refusal)
 
 
