@@ -1,6 +1,6 @@
 """A desk for FastAPI applications. The aliases and what `require` returns belong at module level."""
 
-from __future__ import annotations
+# No annotations as strings here: older FastAPI resolves those of functions only, and the dependencies are objects.
 
 import copy
 from collections.abc import Callable, Collection

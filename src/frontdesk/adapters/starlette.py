@@ -26,11 +26,14 @@ class RefusedHTTPError(RefusedError, HTTPException):
     """A refusal as Starlette and FastAPI understand it. An application may handle it like any HTTPException."""
 
     def __init__(self, refusal: Refusal) -> None:
-        RefusedError.__init__(self, refusal)
-        self.status_code = refusal.status
-        self.detail = refusal.title
         headers = (*problem_headers(refusal), NO_STORE)
-        self.headers = {name.decode(): value.decode() for name, value in headers}
+        # Not through RefusedError's: its call of `super` would end in HTTPException with a sentence for a status.
+        HTTPException.__init__(
+            self, refusal.status, refusal.title, {name.decode(): value.decode() for name, value in headers}
+        )
+        self.message = refusal.detail or refusal.title
+        self.code = refusal.code
+        self.refusal = refusal
 
     def __str__(self) -> str:
         return f"{self.status_code} {self.code}: {self.detail}"
