@@ -3,11 +3,20 @@
 Refused: duplicate members at any depth, NaN and Infinity, numbers beyond double or 64-bit integer range, lone
 surrogates, a byte order mark, invalid UTF-8, nesting deeper than 16, and whatever is no object.
 
-Fast path, and why it misses nothing: msgspec decodes the bytes into a dict and encodes this dict again. When
-the result equals the input byte for byte, the input *is* the serialisation of a dict, and a serialisation
-writes every member of every dict once: there is no duplicate. It is also valid UTF-8 without escaped
-surrogates, and its numbers are finite. Unequal proves nothing (white space, `1E3`, `\\u00e9`), so the document
-is then read by the standard library with a hook on every object. Both paths return equal values.
+msgspec refuses whatever RFC 8259 does not allow, but takes of a duplicate the last member and says nothing. Three
+ways to see that there is none, the quickest first; each proves it or leaves the document to the next.
+
+1. Counting (`_is_plain`), for a document without a backslash, without tabs and line ends, with no space before a
+   colon, and with one `{`. Without a backslash the quotes of a document are the ends of its strings and nothing
+   else, there are no surrogates, and equal names have equal bytes. With one `{` the outermost object is the only
+   one. Each of its m members brings its own `":`, the end of its name and its colon, which no white space parts; a
+   string that begins with a colon may bring one more. So m ≤ count of `":`. The decoded dict has d members, one for
+   each distinct name: d ≤ m. When d equals the count, d = m: no name came twice.
+2. Encoding the decoded dict again. When the result equals the input byte for byte, the input *is* the
+   serialisation of a dict, which writes every member of every dict once.
+3. The parser of the standard library with a hook on every object.
+
+All three return equal values.
 """
 
 from __future__ import annotations
@@ -25,6 +34,8 @@ from frontdesk.errors import TokenError
 MAX_DEPTH: Final = 16
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**64 - 1
+
+_BACKSLASH, _TAB, _LINE_FEED, _CARRIAGE_RETURN, _SPACE, _BRACE = b"\\\t\n\r {"
 
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -47,7 +58,7 @@ def decode(document: bytes, *, code: str = "token_malformed") -> dict[str, Any]:
     """As `parse`, but the caller sees to `refuse_beyond_limits` for the members whose type leaves room for it."""
     try:
         value = _decode(document)
-        if type(value) is dict and _encode(value) == document:
+        if type(value) is dict and (_is_plain(document, len(value)) or _encode(value) == document):
             return value
     except (ValueError, RecursionError):
         pass  # The other path decides, and finds the words.
@@ -59,6 +70,20 @@ def decode(document: bytes, *, code: str = "token_malformed") -> dict[str, Any]:
         raise TokenError(code, "The JSON is not valid UTF-8.") from None
     except (ValueError, RecursionError):
         raise TokenError(code, "The JSON cannot be parsed.") from None
+
+
+def _is_plain(document: bytes, members: int) -> bool:
+    """Whether counting proves that the object in `document`, decoded to `members` members, has no duplicate."""
+    # An int on the left of `in` is searched with memchr; bytes of length one cost ten times as much.
+    return not (
+        _BACKSLASH in document
+        or _TAB in document
+        or _LINE_FEED in document
+        or _CARRIAGE_RETURN in document
+        or (_SPACE in document and b" :" in document)
+        or document.count(_BRACE) != 1
+        or document.count(b'":') != members
+    )
 
 
 def refuse_beyond_limits(values: Iterable[Any], *, code: str = "token_malformed", depth: int = 1) -> None:
