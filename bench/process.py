@@ -78,7 +78,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def require_tools() -> None:
     """SystemExit with a sentence when what loads and pins is missing."""
-    for tool, package in (("wrk", "wrk"), ("taskset", "util-linux")):
+    for tool, package in (("wrk", "wrk"), ("taskset", "util-linux"), ("chrt", "util-linux")):
         if not any(os.access(Path(place) / tool, os.X_OK) for place in os.get_exec_path()):
             raise SystemExit(
                 f"{tool} is missing, so nothing is measured over HTTP (Debian: apt-get install {package})."

@@ -1,4 +1,4 @@
-"""Debian's `wrk` as load generator: one thread on its own core, a fixed time, its report read."""
+"""Debian's `wrk` as load generator: one thread, a fixed time, its report read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import LOAD_CORE, run
+from bench.process import LOAD_CORE, SERVER_CORE, run
 
 _SCRIPTS = Path(__file__).parent
+_OWN_CORE = ["taskset", "--cpu-list", LOAD_CORE]
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -30,10 +31,17 @@ def load(
     connections: int = 16,
     headers: Mapping[str, str] | None = None,
     script: str | None = None,
+    beside: bool = False,
     arguments: Sequence[str] = (),
 ) -> Load:
-    """Keep `connections` busy for `seconds`. Answers that are no success, and lost ones, make the run void."""
-    command = ["taskset", "--cpu-list", LOAD_CORE, "wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s"]
+    """Keep `connections` busy for `seconds`. Answers that are no success, and lost ones, make the run void.
+
+    beside: on the server's own core, in the batch class, which never takes the core from the server. On a core of its
+    own wrk falls asleep when the server is slow and not when it is fast; waking it costs the server up to 20 µs a
+    request on a virtual machine, which would be counted as the server's.
+    """
+    place = ["taskset", "--cpu-list", SERVER_CORE, "chrt", "--batch", "0"] if beside else _OWN_CORE
+    command = [*place, "wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s"]
     for name, value in (headers or {}).items():
         command += ["-H", f"{name}: {value}"]
     if script:
