@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from frontdesk.errors import TokenError
 from frontdesk.jose import b64, codes, jwk, jws
-from frontdesk.jose.jws import media_type
+from frontdesk.jose.headers import media_type
 from tests.jose.minting import ALGORITHMS, SECRET, attempted, craft, header_of, key, verifying
 
 

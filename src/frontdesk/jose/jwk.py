@@ -8,16 +8,14 @@ are never used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from frontdesk.errors import TokenError
 from frontdesk.jose import b64, strictjson, weakness
+from frontdesk.jose.headers import Header
 from frontdesk.jose.keys import OPERATIONS, EcKey, Key, OctKey, OkpKey, RsaKey
-
-if TYPE_CHECKING:
-    from frontdesk.jose.jws import Header
 
 __all__ = ["EcKey", "Key", "KeySet", "OctKey", "OkpKey", "RsaKey", "from_jwk"]
 

@@ -14,40 +14,24 @@ The JSON serialisations and JWE are refused. Nothing is decoded from the payload
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from frontdesk.errors import TokenError
-from frontdesk.jose import b64, strictjson
+from frontdesk.jose import b64, headers, strictjson
+from frontdesk.jose.headers import MEMO_MAX, Header
 from frontdesk.jose.jwk import KeySet
 from frontdesk.jose.keys import ALGORITHMS, Key
 
 TOKEN_MAX: Final = 16 * 1024
-HEADER_MAX: Final = 4 * 1024
 
 Resolver: TypeAlias = Callable[[str | None], Key | None]
 """Finds the key for a key id (None: the token names none). Its own exceptions pass through."""
 
 Keys: TypeAlias = Key | KeySet | Resolver
 
-# An issuer writes one or two different headers under a key; whoever writes more only loses the memo.
-_MEMO_MAX: Final = 16
 _REFUSED: Final = ("crit", "b64", "zip", "enc")
-_STRINGS: Final = ("alg", "kid", "typ", "cty", "jku", "x5u", "x5t", "x5t#S256")
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A protected header whose parameters have the right types."""
-
-    alg: str
-    kid: str | None
-    typ: str
-    """The media type as `media_type` writes it; "jwt" where the header names none."""
-    cty: str | None
-    """The type of the payload, written likewise."""
-    members: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +41,6 @@ class Jws:
     header: Header
     payload: bytes
     key: Key
-
-
-def media_type(typ: str) -> str:
-    """`typ` or `cty` for comparison: lower case, without the `application/` that may be left out (§4.1.9).
-
-    Only ASCII is lowered: the Kelvin sign is no `k`.
-    """
-    lowered = typ.lower() if typ.isascii() else typ
-    short = lowered.removeprefix("application/")
-    return lowered if "/" in short else short
 
 
 def sign(payload: bytes, key: Key, *, typ: str | None = None) -> str:
@@ -114,7 +88,7 @@ def authenticate(token: str | bytes, keys: Keys) -> tuple[Header, bytes, Key]:
     key, header = known or _find(head, keys)
     if not key.verifies(signing_input, signature):
         raise TokenError("signature_invalid", "The signature is not good.")
-    if known is None and memo is not None and len(memo) < _MEMO_MAX:
+    if known is None and memo is not None and len(memo) < MEMO_MAX:
         memo[head] = key, header
     return header, payload, key
 
@@ -137,8 +111,6 @@ def _wrong_parts(signing_input: bytes) -> TokenError:
 
 
 def _find(head: bytes, keys: Keys) -> tuple[Key, Header]:
-    if len(head) > HEADER_MAX:
-        raise TokenError("token_oversize", "The header is larger than 4 KiB.")
     header = read_header(head)
     if header.alg not in ALGORITHMS:
         raise TokenError("algorithm_not_allowed", "The algorithm of the token is not one that is used here.")
@@ -162,25 +134,4 @@ def _find(head: bytes, keys: Keys) -> tuple[Key, Header]:
 
 def read_header(head: bytes) -> Header:
     """The header in base64url `head`, checked but NOT authentic: good for finding a key and nothing else."""
-    members = strictjson.parse(b64.decode(head))
-    for name in _REFUSED:
-        if name in members:
-            raise TokenError("header_invalid", f"The header parameter `{name}` is refused.")
-    for name in _STRINGS:
-        if name in members and not isinstance(members[name], str):
-            raise TokenError("header_invalid", f"The header parameter `{name}` is not a string.")
-    if "alg" not in members:
-        raise TokenError("header_invalid", "The header names no algorithm.")
-    if not isinstance(members.get("jwk", {}), dict):
-        raise TokenError("header_invalid", "The header parameter `jwk` is not an object.")
-    chain = members.get("x5c", [])
-    if not isinstance(chain, list) or not all(isinstance(certificate, str) for certificate in chain):
-        raise TokenError("header_invalid", "The header parameter `x5c` is not a list of strings.")
-    cty = members.get("cty")
-    return Header(
-        alg=members["alg"],
-        kid=members.get("kid"),
-        typ=media_type(members.get("typ", "JWT")),
-        cty=None if cty is None else media_type(cty),
-        members=members,
-    )
+    return headers.read(head, refused=_REFUSED)

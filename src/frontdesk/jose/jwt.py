@@ -22,7 +22,8 @@ from msgspec import Meta
 from frontdesk.clock import EPOCH, utc
 from frontdesk.errors import TokenError
 from frontdesk.jose import b64, jws, strictjson
-from frontdesk.jose.jws import Keys, media_type
+from frontdesk.jose.headers import Header, media_type
+from frontdesk.jose.jws import Keys
 from frontdesk.jose.keys import Key
 
 TIME_MAX: Final = 253402300799  # 9999-12-31T23:59:59Z, the last second of `datetime`
@@ -106,19 +107,8 @@ def sign(claims: Mapping[str, object], key: Key, *, typ: str) -> str:
     TokenError: `claim_invalid` for a claim that `verify` would refuse by itself, `key_invalid`, `token_oversize`.
     Values that JSON does not have raise TypeError, a naive datetime ValueError.
     """
-    if not isinstance(claims, Mapping):
-        raise TypeError("claims are a mapping")
     _refuse_no_text(typ=typ)
-    members = {name: _numeric_date(name, value) for name, value in claims.items()}
-    _refuse_not_json(members, 1)
-    for name in REGISTERED.intersection(members):
-        if not _is_well_formed(name, members[name]):
-            raise TokenError("claim_invalid", f"The claim `{name}` has the wrong type or is out of range.")
-    try:
-        payload = strictjson.serialise(members)
-    except UnicodeError:
-        raise TokenError("claim_invalid", "A claim is not valid Unicode.") from None
-    return jws.sign(payload, key, typ=typ)
+    return jws.sign(_payload(claims), key, typ=typ)
 
 
 def verify(
@@ -179,18 +169,27 @@ def _verify(
     leeway: timedelta,
     require: Collection[str],
 ) -> tuple[Claims, float]:
-    if type(issuer) is not str or type(typ) is not str or not issuer or not typ:
-        _refuse_no_text(issuer=issuer, typ=typ)
-    if type(audience) is not str or not audience:
-        _refuse_bad_audience(audience)
-    if leeway or type(now) is not datetime or now.tzinfo is None:
-        _refuse_bad_time(now, leeway)
-    if type(require) is str:
-        raise TypeError("require is a collection of claim names")
+    _refuse_misuse(issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
     header, payload, _ = jws.authenticate(token, keys)
     if header.cty == "jwt":
         raise TokenError("header_invalid", "The token holds another token, which is not opened here.")
     claims = _read(b64.decode(payload), require)
+    return claims, _moment_within_policy(
+        header, claims, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway
+    )
+
+
+def _moment_within_policy(
+    header: Header,
+    claims: Claims,
+    *,
+    issuer: str,
+    audience: str | Collection[str],
+    typ: str,
+    now: datetime,
+    leeway: timedelta,
+) -> float:
+    """`now` in seconds, when everything but `exp` is as the policy asks."""
     if header.typ != typ and header.typ != media_type(typ):
         raise TokenError("type_mismatch", "The token is of another type.")
     if claims.iss != issuer:
@@ -203,7 +202,26 @@ def _verify(
         raise TokenError("token_not_yet_valid", "The token is not valid yet.")
     if claims.iat is not None and claims.iat > latest:
         raise TokenError("token_not_yet_valid", "The token was issued in the future.")
-    return claims, moment
+    return moment
+
+
+def _refuse_misuse(
+    *,
+    issuer: str,
+    audience: str | Collection[str],
+    typ: str,
+    now: datetime,
+    leeway: timedelta,
+    require: Collection[str],
+) -> None:
+    if type(issuer) is not str or type(typ) is not str or not issuer or not typ:
+        _refuse_no_text(issuer=issuer, typ=typ)
+    if type(audience) is not str or not audience:
+        _refuse_bad_audience(audience)
+    if leeway or type(now) is not datetime or now.tzinfo is None:
+        _refuse_bad_time(now, leeway)
+    if type(require) is str:
+        raise TypeError("require is a collection of claim names")
 
 
 def _refuse_no_text(**arguments: object) -> None:
@@ -268,6 +286,21 @@ def _is_well_formed(name: str, value: object) -> bool:
     except (msgspec.ValidationError, OverflowError):
         return False
     return True
+
+
+def _payload(claims: Mapping[str, object]) -> bytes:
+    """The JSON of claims that `verify` would take; see `sign`."""
+    if not isinstance(claims, Mapping):
+        raise TypeError("claims are a mapping")
+    members = {name: _numeric_date(name, value) for name, value in claims.items()}
+    _refuse_not_json(members, 1)
+    for name in REGISTERED.intersection(members):
+        if not _is_well_formed(name, members[name]):
+            raise TokenError("claim_invalid", f"The claim `{name}` has the wrong type or is out of range.")
+    try:
+        return strictjson.serialise(members)
+    except UnicodeError:
+        raise TokenError("claim_invalid", "A claim is not valid Unicode.") from None
 
 
 def _numeric_date(name: str, value: object) -> object:

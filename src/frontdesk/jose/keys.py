@@ -22,7 +22,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from hmac import compare_digest
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Self
+from typing import ClassVar, Final, NoReturn, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -32,10 +32,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from frontdesk.errors import TokenError
 from frontdesk.jose import b64, weakness
+from frontdesk.jose.headers import Header
 from frontdesk.jose.strictjson import serialise
-
-if TYPE_CHECKING:
-    from frontdesk.jose.jws import Header
 
 KID_MAX: Final = 256
 OPERATIONS: Final = frozenset({"sign", "verify"})
