@@ -37,8 +37,8 @@ def load(
     """Keep `connections` busy for `seconds`. Answers that are no success, and lost ones, make the run void.
 
     beside: on the server's own core, in the batch class, which never takes the core from the server. On a core of its
-    own wrk falls asleep when the server is slow and not when it is fast; waking it costs the server up to 20 µs a
-    request on a virtual machine, which would be counted as the server's.
+    own wrk can fall asleep between the answers of a slow server and not of a fast one, and waking it would be counted
+    as the slow server's work; docs/performance.md has the difference.
     """
     place = ["taskset", "--cpu-list", SERVER_CORE, "chrt", "--batch", "0"] if beside else _OWN_CORE
     command = [*place, "wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s"]
