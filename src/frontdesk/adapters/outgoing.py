@@ -45,6 +45,8 @@ class Outgoing:
         elif kind in _BODIES and (self._held is not None or self._swallowing):
             await self._body(message)
         else:
+            # A file, trailers, hints: whoever sends these answers in a way of its own.
+            await self._release()
             if kind == "websocket.accept":
                 self.started = self.accepted = True
                 message = self._with_cookies(message)
@@ -67,13 +69,18 @@ class Outgoing:
         held, refusal = self._held, self._arrival.refusal
         assert held is not None
         assert refusal is not None
-        self._held = None
         if body in _default_bodies(refusal):
+            self._held = None
             self._swallowing = True
             await self._replace(held, refusal)
             return
-        await self.raw(self._with_cookies(held))
+        await self._release()
         await self.raw(message)
+
+    async def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            await self.raw(self._with_cookies(held))
 
     async def _replace(self, start: Message, refusal: Refusal) -> None:
         response = problem(refusal)
