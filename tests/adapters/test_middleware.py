@@ -369,6 +369,14 @@ def test_a_client_that_goes_away_before_its_handshake_is_told_nothing() -> None:
         ({"trusted_origins": ["app.example"]}, ValueError),
         ({"trusted_proxies": ["0.0.0.0/0"]}, ValueError),
         ({"trusted_proxies": ["nonsense"]}, ValueError),
+        ({"hosts": ["App.example"]}, ConfigurationError),
+        ({"hosts": ["app.example:8000"]}, ConfigurationError),
+        ({"hosts": ["https://app.example"]}, ConfigurationError),
+        ({"hosts": ["app.example."]}, ConfigurationError),
+        ({"hosts": ["*.app.example"]}, ConfigurationError),
+        ({"hosts": ["bücher.example"]}, ConfigurationError),
+        ({"hosts": ["::1"]}, ConfigurationError),
+        ({"hosts": [""]}, ConfigurationError),
         ({"public": ["/docs"]}, ConfigurationError),
         ({"cookies": CookieSettings(suffix="x" * 50)}, ConfigurationError),
         ({"colour": "blue"}, TypeError),
@@ -379,6 +387,13 @@ def test_what_cannot_be_configured_is_refused_where_it_is_built(
 ) -> None:
     with pytest.raises(error):
         Frontdesk("memory:", **options)
+
+
+def test_a_host_that_no_request_could_name_is_refused_with_how_it_should_look() -> None:
+    with pytest.raises(ConfigurationError, match=r"hosts .* app\.example.*'App\.example:8000'"):
+        Frontdesk("memory:", hosts=["App.example:8000"])
+    for host in ("app.example", "localhost", "127.0.0.1", "[::1]"):
+        Frontdesk("memory:", hosts=[host])
 
 
 @pytest.mark.parametrize("url", ["app.db", "sqlite://app.db", "mysql://x/y", "sqlite:///", ""])
