@@ -18,6 +18,7 @@ from frontdesk.errors import Refusal
 Headers = Sequence[tuple[bytes, bytes]]
 
 _LONGEST_AUTHORIZATION: Final = 16 * 1024 + 16
+_NAVIGATION: Final = frozenset({b"sec-fetch-mode", b"sec-fetch-dest", b"sec-purpose", b"purpose"})
 
 _NOT_SIGNED_IN: Final = Refusal("not_signed_in")
 _DUPLICATE: Final = Refusal("credential_duplicate")
@@ -100,8 +101,13 @@ def _of_cookies(cookies: Sequence[bytes], names: CookieNames) -> Presented:
 
 
 def is_navigation(method: str, headers: Headers) -> bool:
-    """Whether a browser fetches a page for its top-level window (Fetch Metadata): the request to renew inline."""
+    """Whether a browser fetches a page for its top-level window (Fetch Metadata): the request to renew inline.
+
+    What it fetches on speculation (`Sec-Purpose`, once `Purpose`) nobody may ever see: no session is used up for it.
+    """
     if method != "GET":
         return False
-    sent = {name: value for name, value in headers if name in (b"sec-fetch-mode", b"sec-fetch-dest")}
+    sent = {name: value for name, value in headers if name in _NAVIGATION}
+    if b"sec-purpose" in sent or b"purpose" in sent:
+        return False
     return sent.get(b"sec-fetch-mode") == b"navigate" and sent.get(b"sec-fetch-dest") == b"document"
