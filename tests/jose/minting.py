@@ -20,7 +20,9 @@ AUDIENCE: Final = "https://api.example"
 ISSUED: Final = 1_790_000_000
 NOW: Final = datetime.fromtimestamp(ISSUED + 1, UTC)
 SECRET: Final = bytes(range(100, 132))
-ALGORITHMS: Final = ("HS256", "ES256", "EdDSA", "RS256", "PS256")
+SYMMETRIC: Final = ("HS256", "HS384", "HS512")
+ASYMMETRIC: Final = ("ES256", "ES384", "EdDSA", "RS256", "PS256")
+ALGORITHMS: Final = SYMMETRIC + ASYMMETRIC
 
 CLAIMS: Final[Mapping[str, object]] = {
     "iss": ISSUER,
@@ -37,8 +39,10 @@ def key(alg: str) -> jwk.Key:
     """The private key of these tests for an algorithm; its key id is the algorithm's name."""
     if alg == "HS256":
         return jwk.OctKey(SECRET, kid=alg)
-    if alg == "ES256":
-        return jwk.EcKey.generate(kid=alg)
+    if alg in SYMMETRIC:
+        return jwk.OctKey(SECRET * 2, alg=alg, kid=alg)
+    if alg in ("ES256", "ES384"):
+        return jwk.EcKey.generate(alg=alg, kid=alg)
     if alg == "EdDSA":
         return jwk.OkpKey.generate(kid=alg)
     return jwk.RsaKey.generate(alg=alg, bits=2048, kid=alg)
@@ -46,7 +50,7 @@ def key(alg: str) -> jwk.Key:
 
 def verifying(alg: str) -> jwk.Key:
     """What a verifier holds: the public key where there is one."""
-    return key(alg) if alg == "HS256" else key(alg).public()
+    return key(alg) if alg in SYMMETRIC else key(alg).public()
 
 
 def craft(header: object, payload: object, signer: jwk.Key) -> bytes:

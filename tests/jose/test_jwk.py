@@ -18,9 +18,7 @@ from hypothesis import strategies as st
 
 from frontdesk.errors import TokenError
 from frontdesk.jose import b64, jwk, jws
-from tests.jose.minting import ALGORITHMS, NOW, SECRET, attempted, key, key_refusal, verifying
-
-ASYMMETRIC = ALGORITHMS[1:]
+from tests.jose.minting import ALGORITHMS, ASYMMETRIC, NOW, SECRET, SYMMETRIC, attempted, key, key_refusal, verifying
 
 
 def _document(name: str, /, *, private: bool = True, **changed: Any) -> dict[str, Any]:
@@ -119,14 +117,36 @@ def test_a_jwk_that_contradicts_itself_is_refused(alg: str, change: dict[str, An
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_jwk_for_another_algorithm_is_refused(alg: str) -> None:
-    for other in ("none", "HS512", "ES384", "RSA-OAEP-256", "dir", *(name for name in ALGORITHMS if name != alg)):
-        if {alg, other} != {"RS256", "PS256"}:
+    for other in ("none", "HS1", "ES512", "RSA-OAEP-256", "dir", *(name for name in ALGORITHMS if name != alg)):
+        if {alg, other} != {"RS256", "PS256"} and not {alg, other} <= set(SYMMETRIC):
             assert key_refusal(_document(alg, alg=other)) == "algorithm_not_allowed"
         assert key_refusal(_document(alg), alg=other) == "key_invalid"
 
 
+@pytest.mark.parametrize(("alg", "size"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_a_symmetric_key_is_at_least_as_long_as_the_hash(alg: str, size: int) -> None:
+    assert attempted(lambda: jwk.OctKey(b"\x01" * size, alg=alg))[1] == "accepted"
+    assert attempted(lambda: jwk.OctKey(b"\x01" * (size - 1), alg=alg))[1] == "key_invalid"
+    short = {"kty": "oct", "alg": alg, "k": b64.encode(b"\x01" * (size - 1)).decode()}
+    assert key_refusal(short) == "key_invalid"
+
+
+def test_a_key_is_not_made_for_an_algorithm_of_another_class() -> None:
+    for build in (
+        lambda: jwk.OctKey(SECRET, alg="ES256"),
+        lambda: jwk.OctKey(SECRET, alg="none"),
+        lambda: jwk.EcKey.generate(alg="ES512"),
+        lambda: jwk.EcKey(ec.generate_private_key(ec.SECP384R1()), alg="ES256"),
+        lambda: jwk.EcKey(ec.generate_private_key(ec.SECP256R1()), alg="ES384"),
+        lambda: jwk.EcKey(ec.generate_private_key(ec.SECP521R1())),
+    ):
+        assert attempted(build)[1] == "algorithm_not_allowed"
+    assert jwk.EcKey(ec.generate_private_key(ec.SECP384R1())).alg == "ES384"
+
+
 def test_a_jwk_takes_its_algorithm_from_itself_its_curve_or_the_argument() -> None:
     assert jwk.from_jwk(_document("ES256", alg=None)).alg == "ES256"
+    assert jwk.from_jwk(_document("ES384", alg=None)).alg == "ES384"
     assert jwk.from_jwk(_document("EdDSA", alg=None)).alg == "EdDSA"
     assert jwk.from_jwk(_document("EdDSA", alg="Ed25519")).alg == "Ed25519"
     assert jwk.from_jwk(_document("RS256", alg=None), alg="PS256").alg == "PS256"

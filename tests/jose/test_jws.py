@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from frontdesk.errors import TokenError
 from frontdesk.jose import b64, codes, jwk, jws
 from frontdesk.jose.headers import media_type
-from tests.jose.minting import ALGORITHMS, SECRET, attempted, craft, header_of, key, verifying
+from tests.jose.minting import ALGORITHMS, SECRET, SYMMETRIC, attempted, craft, header_of, key, verifying
 
 
 def _refusal(token: Any, keys: Any) -> str:
@@ -37,8 +37,8 @@ def test_what_was_signed_is_verified(alg: str, payload: bytes) -> None:
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_the_signature_of_another_key_is_refused(alg: str) -> None:
     others: dict[str, jwk.Key] = {
-        "HS256": jwk.OctKey(SECRET[::-1], kid=alg),
-        "ES256": jwk.EcKey.generate(kid=alg),
+        **{name: jwk.OctKey(SECRET[::-1] * 2, alg=name, kid=alg) for name in SYMMETRIC},
+        **{name: jwk.EcKey.generate(alg=name, kid=alg) for name in ("ES256", "ES384")},
         "EdDSA": jwk.OkpKey.generate(kid=alg),
     }
     other = others.get(alg) or jwk.RsaKey.generate(alg=alg, bits=2048, kid=alg)

@@ -1,13 +1,13 @@
-"""Keys: immutable, checked when built, each with exactly one algorithm (RFC 8725 §3.1).
+"""Keys for signatures: immutable, checked when built, each with exactly one algorithm (RFC 8725 §3.1).
 
-=========  ==============================  =====================================  =============================
-class      `alg`                           built from                             public part
-=========  ==============================  =====================================  =============================
-`OctKey`   HS256                           at least 32 secret bytes               none
-`EcKey`    ES256                           a key of `cryptography` on P-256       `public()`
-`OkpKey`   EdDSA, also written `Ed25519`   an Ed25519 key of `cryptography`       `public()`
-`RsaKey`   RS256 or PS256                  an RSA key of `cryptography`           `public()`
-=========  ==============================  =====================================  =============================
+=========  ==============================  ==============================================  ============
+class      `alg`                           built from                                      public part
+=========  ==============================  ==============================================  ============
+`OctKey`   HS256, HS384, HS512             at least 32, 48, 64 secret bytes                none
+`EcKey`    ES256, ES384                    a key of `cryptography` on P-256, P-384         `public()`
+`OkpKey`   EdDSA, also written `Ed25519`   an Ed25519 key of `cryptography`                `public()`
+`RsaKey`   RS256 or PS256                  an RSA key of `cryptography`                    `public()`
+=========  ==============================  ==============================================  ============
 
 RFC 9864 replaces the name `EdDSA` by `Ed25519`. For a key on this curve both name the same algorithm, so an
 `OkpKey` takes tokens under either name and signs under its own `alg`.
@@ -18,80 +18,50 @@ TokenError(`algorithm_not_allowed`), a wrong Python type raises TypeError.
 
 from __future__ import annotations
 
-import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection
 from hmac import compare_digest
-from typing import ClassVar, Final, NoReturn, Self
+from typing import Final, NoReturn, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from frontdesk.errors import TokenError
 from frontdesk.jose import b64, weakness
+from frontdesk.jose import members as jwk_members
 from frontdesk.jose.headers import Header
-from frontdesk.jose.strictjson import serialise
+from frontdesk.jose.identity import NamedKey, no_private_part, no_public_part
 
-KID_MAX: Final = 256
 OPERATIONS: Final = frozenset({"sign", "verify"})
 
 _SHA256: Final = SHA256()
-_ECDSA: Final = ec.ECDSA(_SHA256)
+_HMAC_HASH: Final[dict[str, HashAlgorithm]] = {"HS256": _SHA256, "HS384": SHA384(), "HS512": SHA512()}
+_EC_ALGORITHM: Final = {"P-256": "ES256", "P-384": "ES384"}
+_ECDSA: Final = {"ES256": ec.ECDSA(_SHA256), "ES384": ec.ECDSA(SHA384())}
 _RSA_PADDING: Final[dict[str, padding.PKCS1v15 | padding.PSS]] = {
     "RS256": padding.PKCS1v15(),
     "PS256": padding.PSS(padding.MGF1(SHA256()), SHA256.digest_size),  # RFC 7518 §3.5 fixes the salt length
 }
 
 
-class Key(ABC):
-    """One key, its one algorithm and its key id.
+class Key(NamedKey):
+    """A key for signatures.
 
-    `alg` is the JOSE name it signs under, `kid` its key id (never empty: a key that was given none derives one),
-    `operations` the subset of {"sign", "verify"} that it may be used for. `known_headers` is a memo of header
-    bytes that were found good under this key before; only `frontdesk.jose.jws` reads and writes it.
+    `known_headers` is a memo of header bytes that were found good under this key before; only
+    `frontdesk.jose.jws` reads and writes it.
     """
 
-    kty: ClassVar[str]
-    algorithms: ClassVar[frozenset[str]]
-    """The names this class may be built with."""
-
-    __slots__ = ("alg", "kid", "known_headers", "operations")
-    alg: str
-    kid: str
-    operations: frozenset[str]
+    use = "sig"
+    every_operation = OPERATIONS
+    __slots__ = ("known_headers",)
     known_headers: dict[bytes, tuple[Key, Header]]
 
-    def _build(self, alg: str, kid: str | None, operations: Collection[str]) -> None:
-        if alg not in self.algorithms:
-            raise TokenError("algorithm_not_allowed", f"A key of type {self.kty} does not offer this algorithm.")
-        self._set("alg", alg)
-        self._set("kid", self._derive_kid() if kid is None else _checked_kid(kid))
-        self._set("operations", OPERATIONS.intersection(operations))
+    def _build(self, alg: str, kid: str | None, operations: Collection[str] | None) -> None:
+        super()._build(alg, kid, operations)
         self._set("known_headers", {})
-
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError("a key never changes")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError("a key never changes")
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.alg} kid={self.kid!r}{' private' if self.is_private else ''}>"
-
-    @property
-    @abstractmethod
-    def is_private(self) -> bool:
-        """Whether the key holds what signing takes."""
-
-    @abstractmethod
-    def public(self) -> Key:
-        """The same key without its private part, same `kid`. A symmetric key has none: ValueError."""
 
     @abstractmethod
     def sign(self, data: bytes) -> bytes:
@@ -101,31 +71,9 @@ class Key(ABC):
     def verifies(self, data: bytes, signature: bytes) -> bool:
         """Whether `signature`, still in base64url, is this key's over `data`. Does not look at `operations`."""
 
-    @abstractmethod
-    def to_jwk(self, *, private: bool = False) -> dict[str, str]:
-        """The JWK members, `alg`, `use` and `kid` included; the private ones only on demand."""
-
-    def accepts(self, alg: str) -> bool:
-        """Whether a token whose header says `alg` may be checked with this key."""
-        return alg == self.alg
-
-    def thumbprint(self) -> str:
-        """RFC 7638 with SHA-256, in base64url. That of a symmetric key is not for publication (§7)."""
-        members = self._thumbprint_members()
-        return b64.encode(hashlib.sha256(serialise(dict(sorted(members.items())))).digest()).decode()
-
-    @abstractmethod
-    def _thumbprint_members(self) -> dict[str, str]: ...
-
-    def _derive_kid(self) -> str:
-        return self.thumbprint()
-
-    def _described(self, members: dict[str, str]) -> dict[str, str]:
-        return {**members, "alg": self.alg, "use": "sig", "kid": self.kid}
-
 
 class OctKey(Key):
-    """A symmetric secret for HS256: at least 32 bytes that nobody else has (RFC 7518 §3.2).
+    """A symmetric secret: at least as many bytes as the hash has, that nobody else knows (RFC 7518 §3.2).
 
     The secret comes from the caller (`secrets.token_bytes(32)`): no human password, and nothing that looks like
     a public key or a key file. Without `kid` the key id is a MAC under the secret; a thumbprint would publish
@@ -133,7 +81,7 @@ class OctKey(Key):
     """
 
     kty = "oct"
-    algorithms = frozenset({"HS256"})
+    algorithms = frozenset(_HMAC_HASH)
     __slots__ = ("_mac", "_secret")
     _mac: HMAC
     _secret: bytes
@@ -148,11 +96,14 @@ class OctKey(Key):
     ) -> None:
         if not isinstance(secret, bytes):
             raise TypeError("the secret of an OctKey is bytes")
-        if len(secret) < SHA256.digest_size:
-            raise TokenError("key_invalid", "A secret for HS256 has at least 32 bytes.")
+        algorithm = _HMAC_HASH.get(alg)
+        if algorithm is None:
+            raise TokenError("algorithm_not_allowed", "A symmetric key for signatures does not offer this algorithm.")
+        if len(secret) < algorithm.digest_size:
+            raise TokenError("key_invalid", f"A secret for {alg} has at least {algorithm.digest_size} bytes.")
         weakness.refuse_public_looking_secret(secret)
         self._set("_secret", secret)
-        self._set("_mac", HMAC(secret, _SHA256))
+        self._set("_mac", HMAC(secret, algorithm))
         self._build(alg, kid, operations)
 
     @property
@@ -160,7 +111,7 @@ class OctKey(Key):
         return True
 
     def public(self) -> NoReturn:
-        raise ValueError("a symmetric key has no public part")
+        raise no_public_part()
 
     def sign(self, data: bytes) -> bytes:
         mac = self._mac.copy()
@@ -175,7 +126,7 @@ class OctKey(Key):
 
     def to_jwk(self, *, private: bool = False) -> dict[str, str]:
         if not private:
-            raise ValueError("a symmetric key has no public part")
+            raise no_public_part()
         return self._described(self._thumbprint_members())
 
     def _thumbprint_members(self) -> dict[str, str]:
@@ -186,19 +137,21 @@ class OctKey(Key):
 
 
 class EcKey(Key):
-    """An ECDSA key on P-256 for ES256 (RFC 7518 §3.4)."""
+    """An ECDSA key: ES256 on P-256, ES384 on P-384 (RFC 7518 §3.4). The curve leaves `alg` no choice."""
 
     kty = "EC"
-    algorithms = frozenset({"ES256"})
-    __slots__ = ("_private", "_public")
+    algorithms = frozenset(_ECDSA)
+    __slots__ = ("_hashing", "_private", "_public", "_size")
+    _hashing: ec.ECDSA
     _private: ec.EllipticCurvePrivateKey | None
     _public: ec.EllipticCurvePublicKey
+    _size: int
 
     def __init__(
         self,
         key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey,
         *,
-        alg: str = "ES256",
+        alg: str | None = None,
         kid: str | None = None,
         operations: Collection[str] = OPERATIONS,
     ) -> None:
@@ -210,14 +163,20 @@ class EcKey(Key):
             self._set("_public", key)
         else:
             raise TypeError("an EcKey is built from an elliptic curve key of cryptography")
-        if not isinstance(key.curve, ec.SECP256R1):
-            raise TokenError("algorithm_not_allowed", "ES256 takes a key on the curve P-256.")
-        self._build(alg, kid, operations)
+        only = _EC_ALGORITHM.get(jwk_members.curve_name(key.curve) or "")
+        if only is None or alg not in (None, only):
+            raise TokenError("algorithm_not_allowed", "ES256 takes a key on the curve P-256, ES384 one on P-384.")
+        self._build(only, kid, operations)
+        self._set("_hashing", _ECDSA[only])
+        self._set("_size", jwk_members.size_of(key.curve))
 
     @classmethod
-    def generate(cls, *, kid: str | None = None) -> Self:
+    def generate(cls, *, alg: str = "ES256", kid: str | None = None) -> Self:
         """A new private key from the randomness of `cryptography`."""
-        return cls(ec.generate_private_key(ec.SECP256R1()), kid=kid)
+        for curve, name in _EC_ALGORITHM.items():
+            if name == alg:
+                return cls(ec.generate_private_key(jwk_members.CURVES[curve]), kid=kid)
+        raise TokenError("algorithm_not_allowed", "A key of type EC does not offer this algorithm.")
 
     @property
     def is_private(self) -> bool:
@@ -228,17 +187,18 @@ class EcKey(Key):
 
     def sign(self, data: bytes) -> bytes:
         if self._private is None:
-            raise _no_private_part()
-        r, s = decode_dss_signature(self._private.sign(data, _ECDSA))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+            raise no_private_part()
+        r, s = decode_dss_signature(self._private.sign(data, self._hashing))
+        return r.to_bytes(self._size, "big") + s.to_bytes(self._size, "big")
 
     def verifies(self, data: bytes, signature: bytes) -> bool:
         raw = b64.decode(signature)
-        if len(raw) != 64:
+        size = self._size
+        if len(raw) != 2 * size:
             return False
-        r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+        r, s = int.from_bytes(raw[:size], "big"), int.from_bytes(raw[size:], "big")
         try:
-            self._public.verify(encode_dss_signature(r, s), data, _ECDSA)
+            self._public.verify(encode_dss_signature(r, s), data, self._hashing)
         except InvalidSignature:
             return False
         return True
@@ -247,13 +207,12 @@ class EcKey(Key):
         members = self._thumbprint_members()
         if private:
             if self._private is None:
-                raise _no_private_part()
-            members["d"] = _fixed(self._private.private_numbers().private_value, 32)
+                raise no_private_part()
+            members |= jwk_members.private_ec_members(self._private)
         return self._described(members)
 
     def _thumbprint_members(self) -> dict[str, str]:
-        numbers = self._public.public_numbers()
-        return {"kty": "EC", "crv": "P-256", "x": _fixed(numbers.x, 32), "y": _fixed(numbers.y, 32)}
+        return jwk_members.public_ec_members(self._public)
 
 
 class OkpKey(Key):
@@ -301,7 +260,7 @@ class OkpKey(Key):
 
     def sign(self, data: bytes) -> bytes:
         if self._private is None:
-            raise _no_private_part()
+            raise no_private_part()
         return self._private.sign(data)
 
     def verifies(self, data: bytes, signature: bytes) -> bool:
@@ -315,7 +274,7 @@ class OkpKey(Key):
         members = self._thumbprint_members()
         if private:
             if self._private is None:
-                raise _no_private_part()
+                raise no_private_part()
             members["d"] = b64.encode(self._private.private_bytes_raw()).decode()
         return self._described(members)
 
@@ -372,7 +331,7 @@ class RsaKey(Key):
 
     def sign(self, data: bytes) -> bytes:
         if self._private is None:
-            raise _no_private_part()
+            raise no_private_part()
         return self._private.sign(data, self._padding, _SHA256)
 
     def verifies(self, data: bytes, signature: bytes) -> bool:
@@ -389,39 +348,13 @@ class RsaKey(Key):
         members = self._thumbprint_members()
         if private:
             if self._private is None:
-                raise _no_private_part()
-            numbers = self._private.private_numbers()
-            parts = {"d": numbers.d, "p": numbers.p, "q": numbers.q}
-            parts |= {"dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
-            members |= {name: _shortest(number) for name, number in parts.items()}
+                raise no_private_part()
+            members |= jwk_members.private_rsa_members(self._private)
         return self._described(members)
 
     def _thumbprint_members(self) -> dict[str, str]:
-        numbers = self._public.public_numbers()
-        return {"kty": "RSA", "n": _shortest(numbers.n), "e": _shortest(numbers.e)}
+        return jwk_members.public_rsa_members(self._public)
 
 
 ALGORITHMS: Final = OctKey.algorithms | EcKey.algorithms | OkpKey.algorithms | RsaKey.algorithms
 """Every JOSE name that some key here verifies. `none` is not among them."""
-
-
-def _checked_kid(kid: str) -> str:
-    if not isinstance(kid, str):
-        raise TypeError("a key id is a string")
-    if not 0 < len(kid) <= KID_MAX or not kid.isprintable():
-        raise TokenError("key_invalid", f"A key id has 1 to {KID_MAX} printable characters.")
-    return kid
-
-
-def _no_private_part() -> TokenError:
-    return TokenError("key_invalid", "The key holds no private part.")
-
-
-def _fixed(number: int, size: int) -> str:
-    """A coordinate: always `size` bytes (RFC 7518 §6.2.1.2)."""
-    return b64.encode(number.to_bytes(size, "big")).decode()
-
-
-def _shortest(number: int) -> str:
-    """Base64urlUInt: no leading zero byte (RFC 7518 §2)."""
-    return b64.encode(number.to_bytes((number.bit_length() + 7) // 8, "big")).decode()
