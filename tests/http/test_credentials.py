@@ -138,6 +138,16 @@ def test_a_refresh_token_opens_nothing(client: Client) -> None:
         assert code_of(client.get("/dashboard")) == "credential_invalid"
 
 
+@pytest.mark.parametrize(("credential", "other"), [("session", ACCESS), ("jwt", SESSION)])
+def test_a_credential_in_the_cookie_of_the_other_kind_is_refused(client: Client, credential: Any, other: str) -> None:
+    client.sign_in_as("alice", credential=credential)
+    token = client.cookies[SESSION if credential == "session" else ACCESS]
+    client.forget()
+    for path in ("/dashboard", "/auth/me"):
+        answer = client.get(path, headers={"cookie": f"{other}={token}"})
+        assert code_of(answer, status=401) == "credential_malformed"
+
+
 def test_claims_of_an_access_token_cannot_be_edited(client: Client) -> None:
     token = client.sign_in_as("alice", credential="jwt", transport="bearer")["access_token"]
     header, payload, signature = token.split(".")

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from frontdesk.core.cookies import CookieNames, CookieNaming, Flaw, read
+from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX
 from frontdesk.core.sessions import Transport
 from frontdesk.errors import Refusal
 
@@ -24,6 +25,7 @@ _NOT_SIGNED_IN: Final = Refusal("not_signed_in")
 _DUPLICATE: Final = Refusal("credential_duplicate")
 _MALFORMED: Final = Refusal("credential_malformed")
 _TOO_LARGE: Final = Refusal("headers_too_large")
+_OTHER_KIND: Final = Refusal("credential_malformed", "This cookie does not carry credentials of this kind.")
 _NOT_BEARER: Final = Refusal("credential_malformed", "The Authorization header must read: Bearer, a space, the token.")
 
 
@@ -81,13 +83,14 @@ def _of_cookies(cookies: Sequence[bytes], names: CookieNames) -> Presented:
         if value is None:
             continue
         refresh = reading.get(names.refresh)
-        if isinstance(value, Flaw):
-            flaw = _DUPLICATE if value is Flaw.DUPLICATE else _MALFORMED
-            return Presented(
-                credential=None, transport="cookie", flaw=flaw, names=names, refresh=refresh, by_cookie=True
-            )
+        flaw = _flaw_of(value, opaque=name == names.session)
         return Presented(
-            credential=value, transport="cookie", flaw=_NOT_SIGNED_IN, names=names, refresh=refresh, by_cookie=True
+            credential=value if flaw is None and not isinstance(value, Flaw) else None,
+            transport="cookie",
+            flaw=flaw or _NOT_SIGNED_IN,
+            names=names,
+            refresh=refresh,
+            by_cookie=True,
         )
     refresh = reading.get(names.refresh)
     return Presented(
@@ -98,6 +101,15 @@ def _of_cookies(cookies: Sequence[bytes], names: CookieNames) -> Presented:
         refresh=refresh,
         by_cookie=refresh is not None,
     )
+
+
+def _flaw_of(value: bytes | Flaw, *, opaque: bool) -> Refusal | None:
+    """What is wrong with the value of the session cookie (`opaque`) or the access cookie, each of its own kind only."""
+    if isinstance(value, Flaw):
+        return _DUPLICATE if value is Flaw.DUPLICATE else _MALFORMED
+    if value.startswith(REFRESH_PREFIX) or value.startswith(SESSION_PREFIX) == opaque:
+        return None  # a refresh token goes on: the refusal of who checks it says where it belongs
+    return _OTHER_KIND
 
 
 def is_navigation(method: str, headers: Headers) -> bool:
