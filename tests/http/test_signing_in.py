@@ -105,6 +105,17 @@ def test_each_credential_travels_in_its_envelope_and_absent_members_are_absent(
     assert client.get("/dashboard").json() == {"hello": body["subject"]}
 
 
+@pytest.mark.parametrize("first", ["session", "jwt"])
+@pytest.mark.parametrize("second", ["session", "jwt"])
+def test_a_login_leaves_the_cookies_of_its_own_credential_and_no_others(
+    client: Client, first: str, second: str
+) -> None:
+    register(client)
+    login(client, credential=first)
+    login(client, credential=second)
+    assert set(client.cookies) == ({SESSION} if second == "session" else {ACCESS, REFRESH})
+
+
 def test_cookies_of_a_client_that_is_not_to_be_remembered_end_with_the_browser(client: Client) -> None:
     register(client)
     for credential in ("session", "jwt"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 
 from frontdesk.core.accounts import Account
 from frontdesk.core.passwords import HashParameters
-from frontdesk.core.sessions import Epochs, Session
+from frontdesk.core.sessions import CredentialKind, Epochs, Session
 from frontdesk.errors import OverloadedError, Refusal, StoreCorruptError
-from frontdesk.service.sign_in import Origin, Signed
+from frontdesk.service.sign_in import Origin, Signed, SignInOptions
 from frontdesk.stores.protocol import Created, NotCreated
 from frontdesk.testing import SlowStore
 from tests.service.desks import PASSWORD, STORES, TestDesk, make_store, run
@@ -198,10 +199,18 @@ class RevokingStore(SlowStore):
     """Between the password and the insertion of the session somebody revokes the subject."""
 
     async def create_session(
-        self, session: Session, *, replaces: str | None, max_sessions: int, now: datetime
+        self,
+        session: Session,
+        *,
+        replaces: Collection[str] = (),
+        max_sessions: int,
+        account_roles: bool = False,
+        now: datetime,
     ) -> Created | NotCreated:
         await self.inner.end_subject(session.realm, session.subject, reason="revoked", now=now)
-        return await self.inner.create_session(session, replaces=replaces, max_sessions=max_sessions, now=now)
+        return await self.inner.create_session(
+            session, replaces=replaces, max_sessions=max_sessions, account_roles=account_roles, now=now
+        )
 
 
 def test_a_revocation_during_the_sign_in_wins(tmp_path: Path) -> None:
@@ -258,3 +267,42 @@ def test_no_event_and_no_repr_holds_an_address_a_password_or_a_token(desk: TestD
             assert secret not in shown
 
     run(desk, scenario)
+
+
+class DemotingStore(SlowStore):
+    """Between the password and the insertion of the session somebody takes the account's roles away."""
+
+    async def create_session(
+        self,
+        session: Session,
+        *,
+        replaces: Collection[str] = (),
+        max_sessions: int,
+        account_roles: bool = False,
+        now: datetime,
+    ) -> Created | NotCreated:
+        await self.inner.update_subject(session.realm, session.subject, roles=(), scope=None, claims=None, now=now)
+        return await self.inner.create_session(
+            session, replaces=replaces, max_sessions=max_sessions, account_roles=account_roles, now=now
+        )
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("credential", ["session", "jwt"])
+def test_a_role_that_is_taken_away_during_a_sign_in_is_not_granted_by_it(
+    tmp_path: Path, kind: str, credential: CredentialKind
+) -> None:
+    async def scenario(desk: TestDesk) -> None:
+        await desk.accounts.register(ALICE, PASSWORD, roles=("manager",))
+        signed = await desk.accounts.sign_in(ALICE, PASSWORD, options=SignInOptions(credential=credential))
+        assert isinstance(signed, Signed)
+        assert signed.session.roles == ()
+        row = await desk.store.read_session("default", signed.session.id)
+        assert row is not None
+        assert row.roles == ()
+        if signed.access_token is not None:
+            claims = desk._tokens.verify_access_token(signed.access_token.text.encode(), desk.time.now())
+            assert not isinstance(claims, Refusal)
+            assert claims.roles is None
+
+    run(TestDesk(DemotingStore(make_store(kind, tmp_path))), scenario)

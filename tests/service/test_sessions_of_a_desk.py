@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.refresh import Refreshed
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Signed, SignInOptions
-from frontdesk.stores.protocol import ASK
+from frontdesk.stores.protocol import ASK, StoredKey
 from tests.service.desks import OTHER_SECRET, SECRET, STORES, TestDesk, make_store, run
 
 FOUR: tuple[tuple[CredentialKind, Transport], ...] = (
@@ -221,7 +222,7 @@ def test_an_access_token_expires_and_is_told_apart_from_a_bad_one(desk: TestDesk
 def test_a_sign_in_replaces_the_session_that_came_along(desk: TestDesk) -> None:
     async def scenario(desk: TestDesk) -> None:
         old = await signed_in(desk)
-        new = await desk.sign_in(Grant(subject="alice"), replaces=old.session.id)
+        new = await desk.sign_in(Grant(subject="alice"), replaces=[old.session.id])
         assert isinstance(new, Signed)
         assert new.session.id != old.session.id
         assert await code_of(desk, old) == "session_replaced"
@@ -485,6 +486,63 @@ def test_realms_on_one_store_do_not_know_each_other(tmp_path: Path) -> None:
     run(north, scenario)
 
 
+def test_a_refresh_whose_token_would_not_fit_mints_nothing(tmp_path: Path) -> None:
+    async def scenario(desk: TestDesk) -> None:
+        signed = await signed_in(desk, "jwt", "cookie")
+        # Two changes that meet may each fit and not both; the store takes what it is given.
+        await desk.store.update_subject(
+            "default", "alice", roles=None, scope=None, claims={"portrait": "x" * 4000}, now=desk.time.now()
+        )
+        desk.time.advance(GRACE)
+        refused = await desk.refresh(refresh_token(signed), "cookie")
+        assert isinstance(refused, Refusal)
+        assert refused.code == "claims_too_large"
+        row = await desk.store.read_session("default", signed.session.id)
+        assert row is not None
+        assert row.generation == 0
+        assert await desk.update("alice", claims={}) == 1
+        assert isinstance(await desk.refresh(refresh_token(signed), "cookie"), Refreshed)
+
+    run(TestDesk(make_store("memory", tmp_path)), scenario)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"a": float("nan")}, {"a": {1, 2}}, {"a": {1: 2}}, {"a": "\ud800"}, {"a": (1, 2)}, {"a": object()}, {"a": 10**30}],
+)
+def test_claims_that_are_no_plain_json_are_misuse_for_every_credential(tmp_path: Path, claims: dict[str, Any]) -> None:
+    async def scenario(desk: TestDesk) -> None:
+        await signed_in(desk)
+        with pytest.raises(ValueError, match="plain JSON"):
+            await desk.update("alice", claims=claims)
+
+    with pytest.raises(ValueError, match="plain JSON"):
+        Grant(subject="alice", claims=claims)
+    run(TestDesk(make_store("memory", tmp_path)), scenario)
+
+
+def test_amr_is_a_collection_of_words() -> None:
+    with pytest.raises(TypeError):
+        Grant(subject="alice", amr="pwd")
+
+
+def test_a_credential_that_is_no_longer_offered_is_no_longer_accepted(tmp_path: Path) -> None:
+    store, clock = make_store("memory", tmp_path), AdjustableClock()
+    kept: list[Signed] = []
+
+    async def before(desk: TestDesk) -> None:
+        kept.extend([await signed_in(desk, credential, transport) for credential, transport in FOUR])
+
+    async def after(desk: TestDesk) -> None:
+        codes = [await code_of(desk, signed) for signed in kept]
+        assert codes == ["credential_invalid", "credential_invalid", "signed_in", "credential_invalid"]
+        assert isinstance(await desk.refresh(refresh_token(kept[3]), "body"), Refusal)
+        assert isinstance(await desk.refresh(refresh_token(kept[2]), "cookie"), Refreshed)
+
+    run(TestDesk(store, clock=clock), before)
+    run(TestDesk(store, DeskSettings(credentials=("jwt",), transports=("cookie",)), clock=clock), after)
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
@@ -538,3 +596,49 @@ def test_changing_the_algorithm_leaves_tokens_of_the_old_one_good(tmp_path: Path
 
     run(TestDesk(store, DeskSettings(signing="HS256"), clock=clock), before)
     run(TestDesk(store, DeskSettings(signing="ES256"), clock=clock), after)
+
+
+def test_desks_that_start_together_sign_with_one_key(tmp_path: Path) -> None:
+    stores = [make_store("sqlite", tmp_path) for _ in range(6)]
+    desks = [TestDesk(store) for store in stores]
+
+    async def play() -> None:
+        await asyncio.gather(*(desk.open() for desk in desks))
+        assert len({desk.keys.signing.kid for desk in desks}) == 1
+        signed = await signed_in(desks[0], "jwt", "bearer")
+        assert [await code_of(desk, signed) for desk in desks] == ["signed_in"] * len(desks)
+        await asyncio.gather(*(desk.close() for desk in desks))
+
+    asyncio.run(play())
+
+
+def test_a_key_that_another_process_made_is_found_when_a_token_names_it(tmp_path: Path) -> None:
+    async def play() -> None:
+        old, new = (TestDesk(make_store("sqlite", tmp_path), DeskSettings(signing=a)) for a in ("ES256", "EdDSA"))
+        await old.open()
+        await new.open()
+        signed = await signed_in(new, "jwt", "bearer")
+        assert old.authenticate_now(*presented(signed)) is ASK
+        assert await code_of(old, signed) == "signed_in"
+        header, _, rest = presented(signed)[0].partition(b".")
+        assert header
+        unknown = b"eyJhbGciOiJFUzI1NiIsImtpZCI6Im5vYm9keSdzIn0." + rest
+        reads = 0
+
+        async def counted(realm: str) -> tuple[StoredKey, ...]:
+            nonlocal reads
+            reads += 1
+            return ()
+
+        old.store.list_keys = counted  # type: ignore[method-assign]
+        for _ in range(20):
+            assert isinstance(await old.authenticate(unknown, "bearer"), Refusal)
+        assert reads == 0
+        old.time.advance(timedelta(seconds=10))
+        for _ in range(20):
+            assert isinstance(await old.authenticate(unknown, "bearer"), Refusal)
+        assert reads == 1
+        await old.close()
+        await new.close()
+
+    asyncio.run(play())

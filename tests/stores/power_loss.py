@@ -153,7 +153,7 @@ class Workload:
     async def _sign_in(self, number: int, replaces: int | None) -> None:
         subject = f"subject-{(number // 10) % 5}"
         session = a_session(number, subject=subject, epochs=await self._store.epochs(REALM, subject))
-        old = None if replaces is None or replaces < 0 else sid(replaces)
+        old = () if replaces is None or replaces < 0 else (sid(replaces),)
         outcome = await self._store.create_session(session, replaces=old, max_sessions=3, now=session.created_at)
         if isinstance(outcome, Created):
             self._acknowledged("created", session.id)

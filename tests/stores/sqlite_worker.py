@@ -25,7 +25,7 @@ async def obey(path: str) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         word, number = line.split()
         if word == "create":
-            await store.create_session(a_session(int(number)), replaces=None, max_sessions=100, now=T0)
+            await store.create_session(a_session(int(number)), max_sessions=100, now=T0)
         elif word == "end":
             await store.end_session(REALM, sid(int(number)), reason="signed_out", now=T0)
         found = store.peek_session(REALM, sid(int(number)))
@@ -62,7 +62,7 @@ def fork(path: str) -> None:
     store = SQLiteStore(path)
     with asyncio.Runner() as runner:
         runner.run(store.open())
-        runner.run(store.create_session(a_session(1), replaces=None, max_sessions=9, now=T0))
+        runner.run(store.create_session(a_session(1), max_sessions=9, now=T0))
         child = os.fork()
         if child == 0:
             asyncio.run(_in_child(store, SQLiteStore(path)))

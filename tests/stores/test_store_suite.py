@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -163,10 +163,18 @@ class _Creating(Sound):
     async def insert(self, session: Session) -> None: ...
 
     async def create_session(
-        self, session: Session, *, replaces: str | None, max_sessions: int, now: datetime
+        self,
+        session: Session,
+        *,
+        replaces: Collection[str] = (),
+        max_sessions: int,
+        account_roles: bool = False,
+        now: datetime,
     ) -> Created | NotCreated:
         await self.insert(session)
-        return await super().create_session(session, replaces=replaces, max_sessions=max_sessions, now=now)
+        return await super().create_session(
+            session, replaces=replaces, max_sessions=max_sessions, account_roles=account_roles, now=now
+        )
 
 
 class CreatesOverWhatWas(_Creating):
@@ -192,17 +200,33 @@ class DisplacesBeforeItCreates(_Creating):
 
 class LosesMicroseconds(Sound):
     async def create_session(
-        self, session: Session, *, replaces: str | None, max_sessions: int, now: datetime
+        self,
+        session: Session,
+        *,
+        replaces: Collection[str] = (),
+        max_sessions: int,
+        account_roles: bool = False,
+        now: datetime,
     ) -> Created | NotCreated:
         coarse = replace(session, expires_at=session.expires_at.replace(microsecond=0))
-        return await super().create_session(coarse, replaces=replaces, max_sessions=max_sessions, now=now)
+        return await super().create_session(
+            coarse, replaces=replaces, max_sessions=max_sessions, account_roles=account_roles, now=now
+        )
 
 
 class DisplacesNobody(Sound):
     async def create_session(
-        self, session: Session, *, replaces: str | None, max_sessions: int, now: datetime
+        self,
+        session: Session,
+        *,
+        replaces: Collection[str] = (),
+        max_sessions: int,
+        account_roles: bool = False,
+        now: datetime,
     ) -> Created | NotCreated:
-        return await super().create_session(session, replaces=replaces, max_sessions=10_000, now=now)
+        return await super().create_session(
+            session, replaces=replaces, max_sessions=10_000, account_roles=account_roles, now=now
+        )
 
 
 class IgnoresTheRealm(Sound):

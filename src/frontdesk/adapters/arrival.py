@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from frontdesk.adapters.asgi import Frontdesk
 
 SCOPE_KEY: Final = "frontdesk"
+_CLOCKS_DIFFER: Final = timedelta(seconds=30)
 
 
 class Arrival:
@@ -91,7 +92,8 @@ class Requirement:
             return Refusal("scope_missing")
         if self.fresh is not None:
             age = arrival.front.desk.clock.now() - principal.auth_time
-            if age > self.fresh:
+            # A sign-in that lies ahead by more than clocks differ was made before the clock stepped back: not fresh.
+            if age > self.fresh or age < -_CLOCKS_DIFFER:
                 return Refusal("step_up_required", members={"max_age": int(self.fresh.total_seconds())})
         return None
 

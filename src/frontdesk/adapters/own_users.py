@@ -30,7 +30,8 @@ async def sign_in(front: Frontdesk, scope: Scope, grant: Grant, options: SignInO
     request, presented = _receive(front, arrival, scope, sets_cookies=True)
     outcome = await _answered(front, arrival, _sign_in(front, request, presented, grant, options))
     _signed(front, arrival)
-    cookies = signed_cookies(outcome, presented.names, front.desk.clock.now())
+    came = api.cookies_that_came(request, presented)
+    cookies = signed_cookies(outcome, presented.names, front.desk.clock.now(), came=came)
     return Signed(outcome.session.subject, outcome.session.id, signed_body(outcome), cookies)
 
 
@@ -72,7 +73,8 @@ async def _sign_in(
         grant,
         options=options,
         origin=api.origin_of(front.gate, request),
-        replaces=await api.session_that_came(front.gate, request, presented),
+        replaces=await api.sessions_that_came(front.gate, request, presented),
+        name_bytes=len(presented.names.access),
     )
 
 

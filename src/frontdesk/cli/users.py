@@ -13,7 +13,7 @@ from frontdesk.cli.output import fail, minute, print_json, print_table, refused,
 from frontdesk.core.accounts import Account
 from frontdesk.errors import Refusal
 from frontdesk.service.desk import Desk
-from frontdesk.service.sign_in import check_members
+from frontdesk.service.fitting import check_words
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Accounts: add, list, unlock.")
 
@@ -31,7 +31,7 @@ def add(
     """Create an account. The password is asked for, or read from the first line of standard input."""
     roles = tuple(sorted(set(role or [])))
     try:
-        check_members(roles=roles, scope=None, claims=None)
+        check_words("roles", roles)
     except ValueError as error:
         raise fail(str(error)) from None
     password = _password()

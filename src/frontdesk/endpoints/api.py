@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, get_args
 
 import msgspec
 
-from frontdesk.core.cookies import CookieChanges, CookieReading, read
+from frontdesk.core.cookies import CookieChanges, Flaw, read
 from frontdesk.core.envelope import Presented, present
 from frontdesk.core.sessions import CredentialKind, Principal, RefreshEnvelope, Session, Transport
 from frontdesk.endpoints import bodies
 from frontdesk.endpoints.carriers import (
-    deleted_cookies,
     refreshed_body,
     refreshed_cookies,
     signed_body,
@@ -57,12 +57,13 @@ async def login(gate: Gate, request: Request) -> Response:
         body.password,
         options=options,
         origin=origin_of(gate, request),
-        replaces=await session_that_came(gate, request, presented),
+        replaces=await sessions_that_came(gate, request, presented),
+        name_bytes=len(presented.names.access),
     )
     if isinstance(signed, Refusal):
         return problem(signed)
-    now = gate.desk.clock.now()
-    return json_response(200, signed_body(signed), cookies=signed_cookies(signed, presented.names, now))
+    cookies = signed_cookies(signed, presented.names, gate.desk.clock.now(), came=cookies_that_came(request, presented))
+    return json_response(200, signed_body(signed), cookies=cookies)
 
 
 async def refresh(gate: Gate, request: Request) -> Response:
@@ -87,7 +88,9 @@ async def refresh(gate: Gate, request: Request) -> Response:
 async def _refresh(
     gate: Gate, request: Request, presented: Presented, token: bytes, envelope: RefreshEnvelope
 ) -> Response:
-    outcome = await gate.desk.refresh(token, envelope, address=gate.settings.address_of(request))
+    outcome = await gate.desk.refresh(
+        token, envelope, address=gate.settings.address_of(request), name_bytes=len(presented.names.access)
+    )
     if isinstance(outcome, Refusal):
         # No cookie is deleted: the refusal may be older than a sign-in that another tab has just made.
         return problem(outcome)
@@ -121,15 +124,24 @@ async def logout(gate: Gate, request: Request) -> Response:
 async def end_what_came(
     gate: Gate, request: Request, presented: Presented, refresh_token: str | None = None
 ) -> CookieChanges | Refusal:
-    """End the session that came along, and say which cookies go; a refusal when nothing authentic came."""
+    """End the session of every authentic token that came along, and say which cookies go.
+
+    Usually they name one session. A browser that signed in twice may hold tokens of two: it wants to be signed out of
+    both. A refusal when nothing authentic came.
+    """
     refusal: Refusal = presented.flaw
+    ended: list[Session] = []
+    forgotten = False
     for token, transport in _tokens_of(presented, refresh_token):
         session = await gate.desk.identify(token, transport)
         if not isinstance(session, Refusal):
             await gate.desk.end(session.id, reason="signed_out", address=gate.settings.address_of(request))
-            return _cookies_to_delete(presented, session)
-        refusal = session
-    return refusal
+            ended.append(session)
+        elif session.code == "session_ended":
+            forgotten = True  # ended so long ago that its row is gone; the signature says that it was ours
+        else:
+            refusal = session
+    return _cookies_to_delete(request, presented, ended) if ended or forgotten else refusal
 
 
 def _tokens_of(presented: Presented, refresh_token: str | None) -> list[tuple[bytes, Transport]]:
@@ -144,10 +156,15 @@ def _tokens_of(presented: Presented, refresh_token: str | None) -> list[tuple[by
     return tokens
 
 
-def _cookies_to_delete(presented: Presented, session: Session) -> CookieChanges:
-    if session.transport == "cookie" or session.refresh_in == "cookie":
-        return deleted_cookies(presented.names)
-    return CookieChanges()
+def _cookies_to_delete(request: Request, presented: Presented, ended: Sequence[Session]) -> CookieChanges:
+    """Of our cookies that came: all when one of them decided; beside an `Authorization` the ended session's own."""
+    names = presented.names
+    own = presented.by_cookie or any(session.refresh_in == "cookie" for session in ended)
+    changes = CookieChanges()
+    for name in cookies_that_came(request, presented) if own else ():
+        if presented.by_cookie or name == names.refresh:
+            changes = changes.delete(name, names.attributes)
+    return changes
 
 
 async def me(gate: Gate, request: Request) -> Response:
@@ -181,8 +198,8 @@ async def end_session(gate: Gate, request: Request) -> Response:
         return problem(Refusal("session_not_found"))
     if session_id != result.session.id:
         return empty_response()
-    names = present(request.headers, request.scheme, gate.naming)
-    return empty_response(cookies=_cookies_to_delete(names, result.session))
+    presented = present(request.headers, request.scheme, gate.naming)
+    return empty_response(cookies=_cookies_to_delete(request, presented, [result.session]))
 
 
 async def end_sessions(gate: Gate, request: Request) -> Response:
@@ -198,7 +215,7 @@ async def end_sessions(gate: Gate, request: Request) -> Response:
     if keep is not None:
         return answer
     presented = present(request.headers, request.scheme, gate.naming)
-    return answer.with_cookies(_cookies_to_delete(presented, result.session))
+    return answer.with_cookies(_cookies_to_delete(request, presented, [result.session]))
 
 
 async def jwks(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - every handler has this shape
@@ -228,20 +245,20 @@ def origin_of(gate: Gate, request: Request) -> Origin:
     return Origin(address=gate.settings.address_of(request), device=printable)
 
 
-async def session_that_came(gate: Gate, request: Request, presented: Presented) -> str | None:
-    """The session whose cookie came along with a sign-in, if it is authentic: it will be replaced."""
+async def sessions_that_came(gate: Gate, request: Request, presented: Presented) -> tuple[str, ...]:
+    """The sessions whose cookies came along with a sign-in, as far as they are authentic: they will be replaced."""
+    found = []
+    for token in cookies_that_came(request, presented).values():
+        session = await gate.desk.identify(token, "cookie") if isinstance(token, bytes) else None
+        if isinstance(session, Session):
+            found.append(session.id)
+    return tuple(found)
+
+
+def cookies_that_came(request: Request, presented: Presented) -> Mapping[bytes, bytes | Flaw]:
+    """Our cookies of this request by name, also when `Authorization` decided and they were not looked at."""
     cookies = [value for name, value in request.headers if name == b"cookie"]
-    reading = read(cookies, presented.names.protected)
-    for token in _cookie_tokens(reading, presented):
-        session = await gate.desk.identify(token, "cookie")
-        if not isinstance(session, Refusal):
-            return session.id
-    return None
-
-
-def _cookie_tokens(reading: CookieReading, presented: Presented) -> list[bytes]:
-    found = (reading.get(name) for name in presented.names.protected)
-    return [value for value in found if isinstance(value, bytes)]
+    return read(cookies, presented.names.protected).found
 
 
 def device_of(session: Session, *, current: str) -> bodies.Device:

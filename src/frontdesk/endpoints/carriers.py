@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -16,18 +16,22 @@ from frontdesk.service.tokens import AccessToken
 _SECOND: Final = timedelta(seconds=1)
 
 
-def signed_cookies(signed: Signed, names: CookieNames, now: datetime) -> CookieChanges:
-    """The cookies of a sign-in. Those of the other credential go, so that only one decides from now on."""
+def signed_cookies(signed: Signed, names: CookieNames, now: datetime, *, came: Collection[bytes] = ()) -> CookieChanges:
+    """The cookies of a sign-in.
+
+    `came` are our cookies that came along: their sessions were replaced, so those that are not set anew go.
+    """
     session = signed.session
     writer = _Writer(session, names, now)
     changes = CookieChanges()
+    for name in names.protected:
+        if name in came:
+            changes = changes.delete(name, names.attributes)
     if session.transport == "cookie":
         if signed.session_token is not None:
             changes = writer.set(changes, names.session, signed.session_token)
-            changes = changes.delete(names.access, names.attributes).delete(names.refresh, names.attributes)
         elif signed.access_token is not None:
             changes = writer.set(changes, names.access, signed.access_token.text)
-            changes = changes.delete(names.session, names.attributes)
     if signed.refresh_token is not None and session.refresh_in == "cookie":
         changes = writer.set(changes, names.refresh, signed.refresh_token)
     return changes

@@ -133,12 +133,19 @@ class Gate:
             and result.code in _RENEWABLE
             and isinstance(presented.refresh, bytes)
             and presented.transport == "cookie"
+            # Under "end" a retry is reuse, and any site can start a navigation whose answer nobody keeps.
+            and self.desk.settings.sessions.late_retry == "reissue"
             and is_navigation(request.method, request.headers)
         )
 
     async def _renew(self, request: Request, presented: Presented, refused: Authenticated | Refusal) -> Visit:
         assert isinstance(presented.refresh, bytes)
-        outcome = await self.desk.refresh(presented.refresh, "cookie", address=self.settings.address_of(request))
+        outcome = await self.desk.refresh(
+            presented.refresh,
+            "cookie",
+            address=self.settings.address_of(request),
+            name_bytes=len(presented.names.access),
+        )
         if isinstance(outcome, Refusal):
             # The navigation came without a good access token; why the refresh failed is the better answer.
             return Visit(presented=presented, result=outcome)

@@ -9,7 +9,7 @@ from frontdesk.core.cookies import CookieSettings, names_in_force
 from frontdesk.core.origin import OriginPolicy, parse_authority
 from frontdesk.endpoints.http import Request
 from frontdesk.errors import ConfigurationError
-from frontdesk.service.sign_in import LONGEST_COOKIE_NAME
+from frontdesk.service.fitting import LONGEST_COOKIE_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

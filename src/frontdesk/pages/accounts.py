@@ -11,7 +11,7 @@ from frontdesk.core.accounts import Account
 from frontdesk.core.envelope import Presented
 from frontdesk.core.redirects import safe_next
 from frontdesk.core.sessions import CredentialKind
-from frontdesk.endpoints.api import origin_of, session_that_came
+from frontdesk.endpoints.api import cookies_that_came, origin_of, sessions_that_came
 from frontdesk.endpoints.carriers import signed_cookies
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import Header, Request, Response, problem_headers
@@ -133,7 +133,8 @@ async def _sign_in_created(gate: Gate, request: Request, sent: Sent, account: Ac
             Grant(subject=account.id, roles=account.roles, amr=("pwd",)),
             options=SignInOptions(transport="cookie"),
             origin=origin_of(gate, request),
-            replaces=await session_that_came(gate, request, sent.presented),
+            replaces=await sessions_that_came(gate, request, sent.presented),
+            name_bytes=len(sent.presented.names.access),
         )
     except (StoreError, OverloadedError) as error:
         return unavailable(error)
@@ -149,7 +150,8 @@ async def _sign_in(gate: Gate, request: Request, sent: Sent) -> Signed | Mistake
             sent.password,
             options=SignInOptions(credential=credential, transport="cookie", remember=sent.filled.remember),
             origin=origin_of(gate, request),
-            replaces=await session_that_came(gate, request, sent.presented),
+            replaces=await sessions_that_came(gate, request, sent.presented),
+            name_bytes=len(sent.presented.names.access),
         )
     except (StoreError, OverloadedError) as error:
         signed = unavailable(error)
@@ -212,5 +214,6 @@ def _mistake(refusal: Refusal) -> Mistake:
 
 
 def _welcome(gate: Gate, render: Renderer, request: Request, sent: Sent, signed: Signed) -> Response:
-    cookies = signed_cookies(signed, sent.presented.names, gate.desk.clock.now())
+    came = cookies_that_came(request, sent.presented)
+    cookies = signed_cookies(signed, sent.presented.names, gate.desk.clock.now(), came=came)
     return render.redirect(request, safe_next(sent.filled.next, default=at(request, "/dashboard")), cookies=cookies)

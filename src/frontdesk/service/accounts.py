@@ -6,6 +6,8 @@ verification, then answers `invalid_credentials` in the same words (ASVS 6.3.8).
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from frontdesk.clock import Clock
 from frontdesk.core.accounts import Account
 from frontdesk.core.addresses import canonical_email, throttle_network
@@ -17,6 +19,7 @@ from frontdesk.core.throttle import AttemptKeys, account_key, attempt_keys
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
 from frontdesk.service.common_passwords import common_passwords
+from frontdesk.service.fitting import LONGEST_COOKIE_NAME
 from frontdesk.service.hashing import Owner, PasswordHasher
 from frontdesk.service.keys import TokenBytes
 from frontdesk.service.settings import DeskSettings
@@ -89,7 +92,8 @@ class Accounts:
         *,
         options: SignInOptions | None = None,
         origin: Origin | None = None,
-        replaces: str | None = None,
+        replaces: Collection[str] = (),
+        name_bytes: int = LONGEST_COOKIE_NAME,
     ) -> Signed | Refusal:
         """Sign in with a password.
 
@@ -128,6 +132,8 @@ class Accounts:
             options=options or SignInOptions(),
             origin=origin,
             replaces=replaces,
+            name_bytes=name_bytes,
+            account_roles=True,
         )
 
     async def list(self, *, after: str = "", limit: int = 100) -> tuple[Account, ...]:

@@ -15,10 +15,12 @@ import msgspec
 
 from frontdesk.clock import Clock
 from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX, ParsedToken, parse
-from frontdesk.core.sessions import Principal, Session, SessionPolicy, Transport, evaluate, principal_of, touch_due
+from frontdesk.core.sessions import Principal, Session, Transport, evaluate, principal_of, touch_due
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.jose import jwt
-from frontdesk.service.tokens import Tokens, transport_claim
+from frontdesk.service.keys import KeyRing
+from frontdesk.service.settings import DeskSettings
+from frontdesk.service.tokens import KEY_UNKNOWN, Tokens, transport_claim
 from frontdesk.stores.protocol import ASK, Ask, Store
 
 _logger = logging.getLogger("frontdesk")
@@ -27,6 +29,7 @@ _MALFORMED: Final = Refusal("credential_malformed")
 _INVALID: Final = Refusal("credential_invalid")
 _GONE: Final = Refusal("session_ended")
 _TRANSPORT: Final = Refusal("transport_mismatch")
+_NOT_OFFERED: Final = Refusal("credential_invalid", "This kind of credential is no longer accepted here.")
 _REFRESH_AS_ACCESS: Final = Refusal("credential_invalid", "A refresh token is accepted at the refresh endpoint only.")
 
 
@@ -48,11 +51,12 @@ class _Claim(msgspec.Struct, frozen=True):
 class Authenticator:
     """Decides who a request is."""
 
-    def __init__(self, store: Store, tokens: Tokens, realm: str, policy: SessionPolicy, clock: Clock) -> None:
+    def __init__(self, store: Store, tokens: Tokens, keys: KeyRing, settings: DeskSettings, clock: Clock) -> None:
         self._store = store
         self._tokens = tokens
-        self._realm = realm
-        self._policy = policy
+        self._keys = keys
+        self._settings = settings
+        self._realm = settings.realm
         self._clock = clock
         self._touching: dict[str, asyncio.Task[None]] = {}
 
@@ -61,7 +65,7 @@ class Authenticator:
         now = self._clock.now()
         claim = self._read(credential, now)
         if isinstance(claim, Refusal):
-            return claim
+            return ASK if claim is KEY_UNKNOWN else claim
         session = self._store.peek_session(self._realm, claim.session_id)
         if session is ASK:
             return ASK
@@ -71,6 +75,8 @@ class Authenticator:
         """Decide, asking the store. Raises StoreError on a fault of the store."""
         now = self._clock.now()
         claim = self._read(credential, now)
+        if claim is KEY_UNKNOWN and await self._keys.look_again(now):
+            claim = self._read(credential, now)
         if isinstance(claim, Refusal):
             return claim
         session = await self._store.read_session(self._realm, claim.session_id)
@@ -136,10 +142,12 @@ class Authenticator:
             return refusal
         if session.transport != transport:
             return _TRANSPORT
+        if session.credential not in self._settings.credentials or transport not in self._settings.transports:
+            return _NOT_OFFERED
         refusal = evaluate(session, now)
         if refusal is not None:
             return refusal
-        if touch_due(session, now, self._policy):
+        if touch_due(session, now, self._settings.sessions):
             self._touch(session.id, now)
         return Authenticated(principal_of(session), session)
 

@@ -15,12 +15,13 @@ from frontdesk.errors import Refusal
 from frontdesk.service.accounts import Accounts
 from frontdesk.service.audit import Audit
 from frontdesk.service.authenticate import Authenticated, Authenticator
+from frontdesk.service.fitting import LONGEST_COOKIE_NAME, check_members
 from frontdesk.service.hashing import PasswordHasher
 from frontdesk.service.keys import KeyRing, MasterKeys, TokenBytes
 from frontdesk.service.refresh import Refreshed, Refresher
 from frontdesk.service.settings import DeskSettings
-from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions, check_members
-from frontdesk.service.tokens import Tokens
+from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
+from frontdesk.service.tokens import RESERVED_CLAIMS, Tokens
 from frontdesk.stores.protocol import Ask, Store
 
 
@@ -50,8 +51,8 @@ class Desk:
         self._hasher = hasher
         tokens = Tokens(settings, master, self.keys, token_bytes)
         self._tokens = tokens
-        self._authenticator = Authenticator(store, tokens, settings.realm, settings.sessions, self.clock)
-        self._refresher = Refresher(store, tokens, settings.realm, settings.sessions, self.audit)
+        self._authenticator = Authenticator(store, tokens, self.keys, settings, self.clock)
+        self._refresher = Refresher(store, tokens, settings, self.audit)
         self._sign_in = SignIn(store, tokens, settings, self.audit, token_bytes)
         self.accounts = Accounts(
             store,
@@ -94,9 +95,16 @@ class Desk:
         """The session of an authentic credential even if it has expired or ended: for log-out only."""
         return await self._authenticator.identify(credential, transport)
 
-    async def refresh(self, token: bytes, envelope: RefreshEnvelope, *, address: str = "") -> Refreshed | Refusal:
+    async def refresh(
+        self,
+        token: bytes,
+        envelope: RefreshEnvelope,
+        *,
+        address: str = "",
+        name_bytes: int = LONGEST_COOKIE_NAME,
+    ) -> Refreshed | Refusal:
         """Present a refresh token (`service.refresh`)."""
-        return await self._refresher.refresh(token, envelope, self.clock.now(), address=address)
+        return await self._refresher.refresh(token, envelope, self.clock.now(), address=address, name_bytes=name_bytes)
 
     # --- sign-in ----------------------------------------------------------------------------------------------
 
@@ -106,7 +114,8 @@ class Desk:
         *,
         options: SignInOptions | None = None,
         origin: Origin | None = None,
-        replaces: str | None = None,
+        replaces: Collection[str] = (),
+        name_bytes: int = LONGEST_COOKIE_NAME,
     ) -> Signed | Refusal:
         """Sign a subject in: the application has already convinced itself of who this is."""
         return await self._sign_in.sign_in(
@@ -116,6 +125,7 @@ class Desk:
             options=options or SignInOptions(),
             origin=origin or Origin(),
             replaces=replaces,
+            name_bytes=name_bytes,
         )
 
     async def update(
@@ -130,7 +140,7 @@ class Desk:
 
         What is None stays. `claims_too_large` when an access token would no longer fit; then nothing changed.
         """
-        check_members(roles=roles, scope=scope, claims=claims)
+        check_members(roles=roles, scope=scope, claims=claims, reserved=RESERVED_CLAIMS)
         now = self.clock.now()
         for session in await self.store.list_sessions(self.settings.realm, subject, now):
             changed = msgspec.structs.replace(

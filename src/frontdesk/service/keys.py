@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from frontdesk.core.credentials import MacKey, derive
 from frontdesk.errors import ConfigurationError
+from frontdesk.jose import jwt
 from frontdesk.jose.jwk import KeySet, from_jwk
 from frontdesk.jose.jws import Keys
 from frontdesk.jose.keys import EcKey, Key, OctKey, OkpKey, RsaKey
@@ -26,6 +27,7 @@ from frontdesk.stores.protocol import Store, StoredKey
 TokenBytes = Callable[[int], bytes]
 
 MIN_SECRET_BYTES = 32
+_LOOK_AGAIN = timedelta(seconds=10)
 _NONCE_BYTES = 12
 _SAMPLES = ("change-me", "changeme", "changethis", "secret", "password", "example", "insecure", "0123456789abcdef")
 
@@ -108,17 +110,32 @@ class KeyRing:
         self.stored: tuple[StoredKey, ...] = ()
         self.verifying: Keys = self._find
         """The keys that access tokens are verified with."""
+        self.token_overhead = 0
+        """Octets of an access token beside its payload: header, signature and dots."""
+        self._looked_at: datetime | None = None
 
     async def load(self, algorithm: SigningAlgorithm, now: datetime) -> None:
         """Read the realm's keys; make and store one for `algorithm` when no current key has it.
 
-        Two processes that start at once agree: both read back what the store then holds and take the oldest.
+        Of several processes that start at once the store lets one insert its key; the others read it back.
         """
         await self._read()
         if self._signing_for(algorithm) is None:
-            await self._store.add_key(self._new_key(algorithm, now))
+            await self._store.add_key(self._new_key(algorithm, now), only_if_none_current=True)
             await self._read()
         self._signing = self._signing_for(algorithm)
+        self.token_overhead = _overhead(self.signing)
+
+    async def look_again(self, now: datetime) -> bool:
+        """Read the keys anew because a token names one that is not known here: another process may have made it.
+
+        At most once in ten seconds, whatever strangers send; True when it was done.
+        """
+        if self._looked_at is not None and timedelta(0) <= now - self._looked_at < _LOOK_AGAIN:
+            return False
+        self._looked_at = now
+        await self._read()
+        return True
 
     async def _read(self) -> None:
         self.stored = await self._store.list_keys(self._realm)
@@ -176,6 +193,11 @@ def _generate(algorithm: SigningAlgorithm, token_bytes: TokenBytes) -> Key:
     if algorithm == "EdDSA":
         return OkpKey.generate()
     return RsaKey.generate(alg=algorithm)
+
+
+def _overhead(key: Key) -> int:
+    token = jwt.sign({"iss": "x", "aud": "x", "exp": 0}, key, typ="at+jwt")
+    return len(token) - len(token.split(".")[1])
 
 
 def _context(realm: str, key_id: str) -> bytes:

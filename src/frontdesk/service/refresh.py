@@ -11,9 +11,11 @@ from frontdesk.core.credentials import parse
 from frontdesk.core.events import Refreshed as RefreshedEvent
 from frontdesk.core.events import SessionEnded
 from frontdesk.core.rotation import Decision, Outcome
-from frontdesk.core.sessions import Principal, RefreshEnvelope, Session, SessionPolicy, principal_of
+from frontdesk.core.sessions import Principal, RefreshEnvelope, Session, principal_of
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
+from frontdesk.service.fitting import LONGEST_COOKIE_NAME, too_large
+from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import AccessToken, Tokens
 from frontdesk.stores.protocol import Store
 
@@ -42,20 +44,28 @@ class Refreshed(msgspec.Struct, frozen=True):
 class Refresher:
     """Turns refresh tokens into access tokens."""
 
-    def __init__(self, store: Store, tokens: Tokens, realm: str, policy: SessionPolicy, audit: Audit) -> None:
+    def __init__(self, store: Store, tokens: Tokens, settings: DeskSettings, audit: Audit) -> None:
         self._store = store
         self._tokens = tokens
-        self._realm = realm
-        self._policy = policy
+        self._settings = settings
+        self._realm = settings.realm
+        self._policy = settings.sessions
         self._audit = audit
 
     async def refresh(
-        self, token: bytes, envelope: RefreshEnvelope, now: datetime, *, address: str = ""
+        self,
+        token: bytes,
+        envelope: RefreshEnvelope,
+        now: datetime,
+        *,
+        address: str = "",
+        name_bytes: int = LONGEST_COOKIE_NAME,
     ) -> Refreshed | Refusal:
         """Present a refresh token that came in `envelope`.
 
         Refused: not of our form (`credential_malformed`), not authentic (`credential_invalid`), shown in another
-        envelope (`transport_mismatch`), or the session's reason. Only an authentic token can end a session.
+        envelope (`transport_mismatch`), the access token would not fit (`claims_too_large`; asked first, so that
+        nothing is minted that cannot be kept), or the session's reason. Only an authentic token can end a session.
         """
         parsed = parse(token)
         if parsed is None or parsed.purpose != "refresh":
@@ -65,6 +75,11 @@ class Refresher:
             return _INVALID
         if session.refresh_in != envelope:
             return _ENVELOPE
+        if session.credential not in self._settings.credentials or session.transport not in self._settings.transports:
+            return _INVALID
+        refusal = too_large(session, self._tokens.access_token_length(session, now), name_bytes)
+        if refusal is not None:
+            return refusal
         decision = await self._store.rotate(self._realm, session.id, parsed.generation, now, self._policy)
         if decision is None:
             return _INVALID

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -13,19 +13,11 @@ from frontdesk.core.events import SessionEnded, SignedIn
 from frontdesk.core.sessions import CredentialKind, Epochs, RefreshEnvelope, Session, Transport
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
+from frontdesk.service.fitting import LONGEST_COOKIE_NAME, check_members, check_words, too_large
 from frontdesk.service.keys import TokenBytes
 from frontdesk.service.settings import DeskSettings
-from frontdesk.service.tokens import RESERVED_CLAIMS, AccessToken, Tokens, largest_claim
+from frontdesk.service.tokens import RESERVED_CLAIMS, AccessToken, Tokens
 from frontdesk.stores.protocol import NotCreated, Store
-
-CREDENTIAL_LIMIT: Final = 4096
-"""Octets of a cookie's name and value together that browsers keep (6265bis §5.6; C3)."""
-
-LONGEST_COOKIE_NAME: Final = 64
-"""Octets that a cookie's name may take, prefix and suffix included; configuration is held to it."""
-
-CLAIMS_LIMIT: Final = 65_536
-"""Octets of a session's claims at rest, as JSON."""
 
 
 class SignInOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,14 +41,15 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     roles: Collection[str] = ()
     scope: Collection[str] = ()
     claims: Mapping[str, Any] = {}
-    amr: Sequence[str] = ()
+    amr: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.subject, str):
             raise TypeError("subject must be a str")
         if not self.subject or len(self.subject) > 255 or not self.subject.isprintable():
             raise ValueError("subject must be 1 to 255 printable characters")
-        check_members(roles=self.roles, scope=self.scope, claims=self.claims)
+        check_members(roles=self.roles, scope=self.scope, claims=self.claims, reserved=RESERVED_CLAIMS)
+        check_words("amr", self.amr)
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,33 +95,42 @@ class SignIn:
         epochs: Epochs,
         options: SignInOptions,
         origin: Origin,
-        replaces: str | None = None,
+        replaces: Collection[str] = (),
+        name_bytes: int = LONGEST_COOKIE_NAME,
+        account_roles: bool = False,
     ) -> Signed | Refusal:
         """Create a session and mint its credentials.
 
         `epochs` are those read before the subject was believed; a revocation since then refuses the sign-in
-        (`session_ended`). `replaces` is the session that came along; it ends in the same transaction.
+        (`session_ended`). `replaces` are the sessions that came along; they end in the same transaction.
+        `name_bytes` is the length of the access cookie's name. With `account_roles` the session gets the roles
+        that the subject's account has when it is created.
         """
         chosen = self._choose(options)
         if isinstance(chosen, Refusal):
             return chosen
         session = self._session(grant, chosen, now=now, epochs=epochs, origin=origin)
-        signed = self._mint(session, now)
-        refusal = credential_too_large(signed)
+        refusal = self.too_large(session, now, name_bytes)
         if refusal is not None:
             return refusal
         created = await self._store.create_session(
-            session, replaces=replaces, max_sessions=self._settings.sessions.max_sessions, now=now
+            session,
+            replaces=replaces,
+            max_sessions=self._settings.sessions.max_sessions,
+            account_roles=account_roles,
+            now=now,
         )
         if isinstance(created, NotCreated):
             # Ids are 128 random bits; only a revocation that met this sign-in leads here.
             return Refusal("session_ended", "The subject was signed out everywhere during this sign-in; try again.")
+        if created.roles is not None:
+            session = msgspec.structs.replace(session, roles=created.roles)
         self._report(session, created.ended, now)
-        return signed
+        return self._mint(session, now)
 
-    def too_large(self, session: Session, now: datetime) -> Refusal | None:
+    def too_large(self, session: Session, now: datetime, name_bytes: int = LONGEST_COOKIE_NAME) -> Refusal | None:
         """`claims_too_large` when the credentials of `session`, as it stands there, would not fit."""
-        return credential_too_large(self._mint(session, now))
+        return too_large(session, self._tokens.access_token_length(session, now), name_bytes)
 
     def _choose(self, options: SignInOptions) -> SignInOptions | Refusal:
         credential = options.credential or self._settings.credentials[0]
@@ -211,41 +213,3 @@ class SignIn:
                 transport=session.transport,
             )
         )
-
-
-def check_members(
-    *, roles: Iterable[str] | None, scope: Iterable[str] | None, claims: Mapping[str, Any] | None
-) -> None:
-    """Raise TypeError or ValueError for what could never stand in a credential: misuse by the application."""
-    for name, values in (("roles", roles or ()), ("scope", scope or ())):
-        if isinstance(values, str):
-            raise TypeError(f"{name} is a collection of strings, not one string")
-        for value in values:
-            if not _is_scope_token(value):
-                raise ValueError(f"{name} holds {value!r}; each must be visible ASCII without quotes (RFC 6749 §3.3)")
-    taken = RESERVED_CLAIMS.intersection(claims or {})
-    if taken:
-        raise ValueError(f"the claims {sorted(taken)} are Frontdesk's own; use roles=, scope= or another name")
-
-
-def _is_scope_token(value: object) -> bool:
-    if not isinstance(value, str) or not value:
-        return False
-    return all(0x20 < ord(char) < 0x7F and char not in '"\\' for char in value)
-
-
-def credential_too_large(signed: Signed) -> Refusal | None:
-    """`claims_too_large`, naming the largest claim, when a client could not keep or present the credential."""
-    session = signed.session
-    stored = len(msgspec.json.encode(dict(session.claims)))
-    name = LONGEST_COOKIE_NAME if session.transport == "cookie" else 0
-    carried = len(signed.access_token.text) + name if signed.access_token is not None else 0
-    if stored <= CLAIMS_LIMIT and carried <= CREDENTIAL_LIMIT:
-        return None
-    claim = largest_claim(session.claims, session.roles, session.scope)
-    size, limit = (stored, CLAIMS_LIMIT) if stored > CLAIMS_LIMIT else (carried, CREDENTIAL_LIMIT)
-    return Refusal(
-        "claims_too_large",
-        f"The credential would have {size} bytes of at most {limit}; the largest claim is {claim!r}.",
-        {"claim": claim},
-    )

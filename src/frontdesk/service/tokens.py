@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,17 +11,23 @@ from frontdesk.core import credentials
 from frontdesk.core.credentials import ParsedToken
 from frontdesk.core.sessions import Session, Transport
 from frontdesk.errors import Refusal, TokenError
-from frontdesk.jose import jwt
+from frontdesk.jose import jwt, strictjson
 from frontdesk.service.keys import KeyRing, MasterKeys, TokenBytes
 from frontdesk.service.settings import DeskSettings
 
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
+
+_JTI_LENGTH: Final = 22
 
 RESERVED_CLAIMS: Final = frozenset({
     "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "sid", "auth_time", "acr", "amr", "azp", "scope", "roles",
     "groups", "entitlements", "client_id", "cnf", "act", "epochs", "transport", "realm",
 })  # fmt: skip
 """Claims that an application cannot set: they mean something to a verifier."""
+
+
+KEY_UNKNOWN: Final = Refusal("credential_invalid", "No key answers to the key id of the token.")
+"""The one refusal that a fresh look into the store may change: another process may have made the key."""
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -60,6 +65,13 @@ class Tokens:
         jti = credentials.encode_id(self._token_bytes(credentials.ID_BYTES))
         text = jwt.sign(self._claims(session, jti, now, expires_at), self._ring.signing, typ=ACCESS_TOKEN_TYPE)
         return AccessToken(text, expires_at - now)
+
+    def access_token_length(self, session: Session, now: datetime) -> int:
+        """How long the session's access token would be now; 0 for sessions that have none. Signs nothing."""
+        if session.credential == "session":
+            return 0
+        payload = strictjson.serialise(self._claims(session, "x" * _JTI_LENGTH, now, session.expires_at))
+        return self._ring.token_overhead + -(-len(payload) * 4 // 3)
 
     def _claims(self, session: Session, jti: str, now: datetime, expires_at: datetime) -> dict[str, Any]:
         claims: dict[str, Any] = {
@@ -101,6 +113,8 @@ class Tokens:
         except TokenError as error:
             if error.code == "token_expired":
                 return Refusal("token_expired")
+            if error.code == "key_unknown":
+                return KEY_UNKNOWN
             malformed = error.code in {"token_malformed", "token_oversize"}
             return Refusal("credential_malformed" if malformed else "credential_invalid", error.message)
 
@@ -113,11 +127,3 @@ def transport_claim(claims: jwt.Claims) -> Transport | None:
     """The transport that a JWT was issued for; None when the claim is not one of ours."""
     value = claims.extra.get("transport")
     return value if value == "cookie" or value == "bearer" else None  # noqa: PLR1714 - narrows the type
-
-
-def largest_claim(claims: Mapping[str, Any], roles: tuple[str, ...], scope: tuple[str, ...]) -> str:
-    """The name of the member that takes most room, for the refusal `claims_too_large`."""
-    sizes = {name: len(msgspec.json.encode(value)) for name, value in claims.items()}
-    sizes["roles"] = len(msgspec.json.encode(roles))
-    sizes["scope"] = len(" ".join(scope))
-    return max(sizes, key=lambda name: sizes[name])

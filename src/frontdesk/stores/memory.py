@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import chain, islice
@@ -84,8 +84,9 @@ class MemoryStore:
         self,
         session: Session,
         *,
-        replaces: str | None,
+        replaces: Collection[str] = (),
         max_sessions: int,
+        account_roles: bool = False,
         now: datetime,
     ) -> Created | NotCreated:
         own = _with_own_claims(session)
@@ -94,16 +95,19 @@ class MemoryStore:
                 return NotCreated.EPOCH_MOVED
             if (own.realm, own.id) in self._sessions:
                 return NotCreated.ID_TAKEN
-            ended: list[Session] = []
-            replaced = self._sessions.get((own.realm, replaces)) if replaces is not None else None
-            if replaced is not None and replaced.ended_at is None:
-                ended.append(_ended(replaced, "replaced", now))
+            if account_roles:
+                account = self._accounts.get((own.realm, own.subject))
+                if account is None:
+                    return NotCreated.NO_ACCOUNT
+                own = msgspec.structs.replace(own, roles=account.roles)
+            named = (self._sessions.get((own.realm, session_id)) for session_id in dict.fromkeys(replaces))
+            ended = [_ended(row, "replaced", now) for row in named if row is not None and row.ended_at is None]
             rows = self._sessions_of(own.realm, own.subject)
-            standing = [row for row in rows if row.id != replaces and evaluate(row, now) is None]
+            standing = [row for row in rows if row.id not in replaces and evaluate(row, now) is None]
             excess = max(len(standing) + 1 - max_sessions, 0)
             ended.extend(_ended(row, "evicted", now) for row in standing[:excess])
             self._commit(self._session_changes((own, *ended)), _entries_of(ended, now))
-            return Created(tuple(_with_own_claims(row) for row in ended))
+            return Created(tuple(_with_own_claims(row) for row in ended), own.roles if account_roles else None)
 
     def peek_session(self, realm: str, session_id: str) -> Session | None:
         # Without the lock, and so without waiting for another thread: one look-up of one immutable record.
@@ -277,7 +281,7 @@ class MemoryStore:
         with self._using():
             if (key.realm, key.id) in self._keys:
                 return False
-            if only_if_none_current and any(held.state == "current" for held in self._keys_of(key.realm)):
+            if only_if_none_current and any(held.rivals(key) for held in self._keys_of(key.realm)):
                 return False
             self._commit(((self._keys, (key.realm, key.id), key),))
             return True

@@ -16,7 +16,7 @@ For every operation:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, Protocol
@@ -41,9 +41,13 @@ ASK = Ask.ASK
 
 
 class Created(msgspec.Struct, frozen=True):
-    """The session was inserted. `ended` are those that it replaced or displaced, in the same transaction."""
+    """The session was inserted. `ended` are those that it replaced or displaced, in the same transaction.
+
+    `roles`: with `account_roles`, those it was inserted with; else None.
+    """
 
     ended: tuple[Session, ...] = ()
+    roles: tuple[str, ...] | None = None
 
 
 class NotCreated(Enum):
@@ -53,6 +57,8 @@ class NotCreated(Enum):
     """The subject was revoked since the epochs were read: the sign-in must be decided again."""
     ID_TAKEN = "id_taken"
     """A session with this id exists or existed (as far back as `purge` has left it; ids are 16 random bytes)."""
+    NO_ACCOUNT = "no_account"
+    """`account_roles` was asked for, and the subject has no account."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -75,6 +81,10 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     public: str
     sealed: bytes
     created_at: datetime
+
+    def rivals(self, other: StoredKey) -> bool:
+        """Whether this key already does what `other` is to do: sign now with its algorithm in its realm."""
+        return self.state == "current" and self.realm == other.realm and self.algorithm == other.algorithm
 
     def __repr__(self) -> str:
         return f"StoredKey(id={self.id!r}, realm={self.realm!r}, {self.algorithm}, {self.state})"
@@ -118,15 +128,20 @@ class Store(Protocol):
         self,
         session: Session,
         *,
-        replaces: str | None,
+        replaces: Collection[str] = (),
         max_sessions: int,
+        account_roles: bool = False,
         now: datetime,
     ) -> Created | NotCreated:
         """Insert `session` if its epochs are still the current ones and its id was never used.
 
-        In the same transaction: the session `replaces` (same realm) ends as `replaced` if it has not ended, whichever
-        subject it has; of the subject's other sessions that still stand at `now` the oldest, by `created_at` then id,
-        end as `evicted` until `max_sessions` stand with the new one. Each ended session gets a revocation entry.
+        With `account_roles` it gets the roles that the subject's account has in this very transaction, so that a
+        change of rights and a sign-in that meet leave nobody with the old ones.
+
+        In the same transaction: the sessions `replaces` (same realm) end as `replaced` if they have not ended,
+        whichever subject they have; of the subject's other sessions that still stand at `now` the oldest, by
+        `created_at` then id, end as `evicted` until `max_sessions` stand with the new one. Each ended session gets
+        a revocation entry.
         """
         ...
 
@@ -256,7 +271,8 @@ class Store(Protocol):
     # --- keys -------------------------------------------------------------------------------------------------
 
     async def add_key(self, key: StoredKey, *, only_if_none_current: bool = False) -> bool:
-        """Insert. False: the id is taken, or `only_if_none_current` and the realm has a current key of any kind."""
+        """Insert. False: the id is taken, or `only_if_none_current` and the realm has a current key of this
+        algorithm."""
         ...
 
     async def list_keys(self, realm: str) -> tuple[StoredKey, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -50,12 +50,15 @@ class SlowStore:
         self,
         session: Session,
         *,
-        replaces: str | None,
+        replaces: Collection[str] = (),
         max_sessions: int,
+        account_roles: bool = False,
         now: datetime,
     ) -> Created | NotCreated:
         return await self._slowly(
-            lambda: self.inner.create_session(session, replaces=replaces, max_sessions=max_sessions, now=now)
+            lambda: self.inner.create_session(
+                session, replaces=replaces, max_sessions=max_sessions, account_roles=account_roles, now=now
+            )
         )
 
     def peek_session(self, realm: str, session_id: str) -> Ask:

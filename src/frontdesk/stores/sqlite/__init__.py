@@ -11,7 +11,7 @@ import asyncio
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -19,7 +19,7 @@ import apsw
 
 from frontdesk.clock import TIMER, Timer
 from frontdesk.core.accounts import Account
-from frontdesk.core.rotation import Decision
+from frontdesk.core.rotation import Decision, decide
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
@@ -103,14 +103,20 @@ class SQLiteStore:
         self,
         session: Session,
         *,
-        replaces: str | None,
+        replaces: Collection[str] = (),
         max_sessions: int,
+        account_roles: bool = False,
         now: datetime,
     ) -> Created | NotCreated:
-        row = session_row(session)  # here, so that claims that are no JSON fail before anything is accepted
+        session_row(session)  # claims that are no JSON fail before anything is accepted
         return await self._write(
             lambda connection: sessions.create(
-                connection, session, row, replaces=replaces, max_sessions=max_sessions, now=now
+                connection,
+                session,
+                replaces=tuple(replaces),
+                max_sessions=max_sessions,
+                account_roles=account_roles,
+                now=now,
             )
         )
 
@@ -134,6 +140,13 @@ class SQLiteStore:
     async def rotate(
         self, realm: str, session_id: str, presented: int, now: datetime, policy: SessionPolicy
     ) -> Decision | None:
+        # A decision that writes nothing is made on the row as it was read; nearly all refreshes of racing clients are.
+        row = await self.read_session(realm, session_id)
+        if row is None:
+            return None
+        decision = decide(row, presented, now, policy)
+        if not decision.writes:
+            return decision
         return await self._write(
             lambda connection: sessions.rotate(connection, realm, session_id, presented, now=now, policy=policy)
         )

@@ -171,7 +171,7 @@ def consume(connection: apsw.Connection, realm: str, purpose: str, key: bytes, n
 
 
 def add_key(connection: apsw.Connection, key: StoredKey, only_if_none_current: bool) -> bool:
-    if only_if_none_current and any(held.state == "current" for held in list_keys(connection, key.realm)):
+    if only_if_none_current and any(held.rivals(key) for held in list_keys(connection, key.realm)):
         return False
     connection.execute(_INSERT_KEY, key_row(key))
     return connection.changes() == 1

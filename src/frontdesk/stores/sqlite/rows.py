@@ -32,7 +32,7 @@ ACCOUNT_COLUMNS: Final = "realm, id, email, password, created_at, roles"
 KEY_COLUMNS: Final = "realm, id, algorithm, state, public, sealed, created_at"
 ENTRY_COLUMNS: Final = "number, realm, kind, target, epoch, at, expires_at"
 
-_texts: Final = msgspec.json.Decoder(tuple[str, ...])
+texts_from_json: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _mapping: Final = msgspec.json.Decoder(dict[str, Any])
 _NO_CLAIMS: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -129,9 +129,9 @@ def session_of(row: Row) -> Session:
             generation=generation,
             parent=parent,
             minted_at=EPOCH + timedelta(0, 0, minted_at),
-            amr=() if amr == "[]" else _texts.decode(amr),
-            roles=() if roles == "[]" else _texts.decode(roles),
-            scope=() if scope == "[]" else _texts.decode(scope),
+            amr=() if amr == "[]" else texts_from_json(amr),
+            roles=() if roles == "[]" else texts_from_json(roles),
+            scope=() if scope == "[]" else texts_from_json(scope),
             claims=_NO_CLAIMS if claims == "{}" else _mapping.decode(claims),
             device=device,
             address=address,
@@ -161,7 +161,7 @@ def account_of(row: Row) -> Account:
         email=email,
         password=password,
         created_at=from_micros(created_at),
-        roles=_texts.decode(roles),
+        roles=texts_from_json(roles),
     )
 
 

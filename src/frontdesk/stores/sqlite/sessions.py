@@ -22,10 +22,11 @@ from frontdesk.stores.protocol import Created, Ended, NotCreated
 from frontdesk.stores.sqlite.rows import (
     SESSION_COLUMNS,
     SESSION_PLACES,
-    Row,
     claims_to_json,
     fetch,
     session_of,
+    session_row,
+    texts_from_json,
     texts_to_json,
 )
 
@@ -35,6 +36,7 @@ _SELECT_OF_SUBJECT: Final = (
     " ORDER BY created_at, id"
 )
 _INSERT: Final = f"INSERT INTO sessions ({SESSION_COLUMNS}) VALUES ({SESSION_PLACES}) ON CONFLICT DO NOTHING"  # noqa: S608
+_SELECT_ROLES: Final = "SELECT roles FROM accounts WHERE realm = ? AND id = ?"
 _SELECT_EPOCHS: Final = (
     "SELECT coalesce((SELECT epoch FROM realms WHERE realm = ?1), 0),"
     " coalesce((SELECT epoch FROM subjects WHERE realm = ?1 AND subject = ?2), 0)"
@@ -65,27 +67,29 @@ def epochs(connection: apsw.Connection, realm: str, subject: str) -> Epochs:
 def create(
     connection: apsw.Connection,
     session: Session,
-    row: Row,
     *,
-    replaces: str | None,
+    replaces: Sequence[str],
     max_sessions: int,
+    account_roles: bool,
     now: datetime,
 ) -> Created | NotCreated:
-    """`row` is the row of `session`."""
     if epochs(connection, session.realm, session.subject) != session.epochs:
         return NotCreated.EPOCH_MOVED
+    if account_roles:
+        rows = fetch(connection, _SELECT_ROLES, session.realm, session.subject)
+        if not rows:
+            return NotCreated.NO_ACCOUNT
+        session = msgspec.structs.replace(session, roles=texts_from_json(rows[0][0]))
     others = unended(connection, session.realm, session.subject)
-    standing = [other for other in others if other.id != replaces and evaluate(other, now) is None]
-    connection.execute(_INSERT, row)
+    standing = [other for other in others if other.id not in replaces and evaluate(other, now) is None]
+    connection.execute(_INSERT, session_row(session))
     if connection.changes() == 0:
         return NotCreated.ID_TAKEN
-    ended: list[Session] = []
-    replaced = find(connection, session.realm, replaces) if replaces not in {None, session.id} else None
-    if replaced is not None and replaced.ended_at is None:
-        ended += end_all(connection, [replaced], "replaced", now)
+    named = [find(connection, session.realm, other) for other in dict.fromkeys(replaces) if other != session.id]
+    ended = end_all(connection, [row for row in named if row is not None and row.ended_at is None], "replaced", now)
     excess = max(len(standing) + 1 - max_sessions, 0)
     ended += end_all(connection, standing[:excess], "evicted", now)
-    return Created(tuple(ended))
+    return Created(tuple(ended), session.roles if account_roles else None)
 
 
 def touch(connection: apsw.Connection, realm: str, session_id: str, seen_at: datetime) -> bool:

@@ -40,7 +40,7 @@ Call = Callable[[Store], Awaitable[object]]
 # Each writes something on a store prepared by `_prepare`; `check` promises that writing is possible.
 WRITES: dict[str, Call] = {
     "check": lambda s: s.check(),
-    "create_session": lambda s: s.create_session(a_session(5), replaces=sid(1), max_sessions=1, now=LATER),
+    "create_session": lambda s: s.create_session(a_session(5), replaces=[sid(1)], max_sessions=1, now=LATER),
     "touch_session": lambda s: s.touch_session(REALM, sid(1), LATER),
     "rotate": lambda s: s.rotate(REALM, sid(1), 3, LATER, POLICY),
     "rotate, reuse": lambda s: s.rotate(REALM, sid(1), 0, LATER, POLICY),
@@ -158,7 +158,7 @@ class FaultRules(StoreHarness):
         assert decision is not None
         expect((decision.outcome, decision.session.generation), (Outcome.ROTATED, 4))
         expect(await store.create_account(an_account(2)), True)
-        outcome = await store.create_session(a_session(5), replaces=sid(1), max_sessions=9, now=LATER)
+        outcome = await store.create_session(a_session(5), replaces=[sid(1)], max_sessions=9, now=LATER)
         assert isinstance(outcome, Created)
         expect(ids(outcome.ended), [sid(1)])
         expect(await log_of(store), [(REALM, "session", sid(1))])
@@ -167,7 +167,7 @@ class FaultRules(StoreHarness):
     async def test_fifty_writes_at_once_into_a_fault_all_raise(self, store: Store) -> None:
         await _prepare(store)
         async with self.failing(store):
-            calls = [store.create_session(a_session(10 + n), replaces=None, max_sessions=9, now=T0) for n in range(50)]
+            calls = [store.create_session(a_session(10 + n), max_sessions=9, now=T0) for n in range(50)]
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
         expect([type(each) for each in outcomes if not isinstance(each, StoreError)], [])
         expect(sorted(ids(await store.list_sessions(REALM, "alice", T0))), [sid(1), sid(2)])
@@ -182,7 +182,7 @@ class CancellationRules(StoreHarness):
         standing = sid(1)
         for number in range(2, 14):
             new = a_session(number)
-            creation = store.create_session(new, replaces=None, max_sessions=1, now=LATER)
+            creation = store.create_session(new, max_sessions=1, now=LATER)
             await _cancel_after(number - 2, creation)
             row = await store.read_session(REALM, new.id)
             if row is not None:

@@ -163,7 +163,7 @@ def attempt(account: int = 1, network: int = 1) -> AttemptKeys:
 async def create(store: Store, *sessions: Session, max_sessions: int = 100) -> None:
     """Insert sessions that displace nothing."""
     for session in sessions:
-        created = await store.create_session(session, replaces=None, max_sessions=max_sessions, now=session.created_at)
+        created = await store.create_session(session, max_sessions=max_sessions, now=session.created_at)
         expect(created, Created())
 
 

@@ -203,7 +203,7 @@ class PurgeRules(StoreHarness):
         expect(await store.list_keys(REALM), (a_key(1),))
         expect(await stored(store, standing), standing)
         expect(await store.epochs(REALM, "alice"), epochs)
-        late = await store.create_session(a_session(2, epochs=old), replaces=None, max_sessions=9, now=T0)
+        late = await store.create_session(a_session(2, epochs=old), max_sessions=9, now=T0)
         expect(late, NotCreated.EPOCH_MOVED)
 
     @with_store

@@ -97,7 +97,7 @@ class RevocationRules(StoreHarness):
         await create(store, *(a_session(number) for number in range(1, 5)))
         late, early = T0 + 10 * HOUR, T0 - 10 * HOUR
         await store.end_session(REALM, sid(1), reason="signed_out", now=late)
-        await store.create_session(a_session(9, subject="bob"), replaces=sid(2), max_sessions=9, now=late)
+        await store.create_session(a_session(9, subject="bob"), replaces=[sid(2)], max_sessions=9, now=late)
         await store.end_subject(REALM, "alice", reason="revoked", now=late, keep=sid(9))
         for number in range(1, 5):
             row = await stored(store, a_session(number))
@@ -138,7 +138,7 @@ class RevocationRules(StoreHarness):
         epochs = await store.epochs(REALM, "alice")
         expect(await store.end_subject(REALM, "alice", reason="revoked", now=T0), ())
         expect(await log_of(store), [(REALM, "subject", "alice")])
-        outcome = await store.create_session(a_session(1, epochs=epochs), replaces=None, max_sessions=9, now=T0)
+        outcome = await store.create_session(a_session(1, epochs=epochs), max_sessions=9, now=T0)
         expect(outcome, NotCreated.EPOCH_MOVED)
         expect(await store.read_session(REALM, sid(1)), None)
 
@@ -155,11 +155,11 @@ class RevocationRules(StoreHarness):
         ahead = Epochs(realm=new.realm, subject=new.subject + 1)
         for epochs in (old, ahead):
             session = a_session(2, epochs=epochs)
-            outcome = await store.create_session(session, replaces=other.id, max_sessions=1, now=T0)
+            outcome = await store.create_session(session, replaces=[other.id], max_sessions=1, now=T0)
             expect(outcome, NotCreated.EPOCH_MOVED)
         expect((await stored(store, other), await log(store)), (other, entries))
         session = a_session(2, epochs=new)
-        expect(await store.create_session(session, replaces=None, max_sessions=9, now=T0), Created())
+        expect(await store.create_session(session, max_sessions=9, now=T0), Created())
         expect(await stored(store, session), session)
 
     @with_store
@@ -205,7 +205,7 @@ class RevocationRules(StoreHarness):
                     return await other.end_subject(REALM, "alice", reason="revoked", now=T0)
                 session = a_session(number + 1, epochs=epochs)
                 where = (store, other)[number % 2]
-                return await where.create_session(session, replaces=None, max_sessions=100, now=T0)
+                return await where.create_session(session, max_sessions=100, now=T0)
 
             outcomes = await crowd(act)
         expect(await store.list_sessions(REALM, "alice", T0), ())

@@ -128,7 +128,7 @@ class SessionRules(StoreHarness):
         for session in (standing, expired, ended):
             for subject in ("alice", "mallory"):
                 again = msgspec.structs.replace(session, subject=subject, salt=b"another salt 123")
-                outcome = await store.create_session(again, replaces=sid(1), max_sessions=1, now=T0)
+                outcome = await store.create_session(again, replaces=[sid(1)], max_sessions=1, now=T0)
                 expect(outcome, NotCreated.ID_TAKEN)
         expect([await stored(store, session) for session in (standing, expired, ended)], before)
         expect(await log_of(store), [(REALM, "session", ended.id)])
@@ -140,7 +140,7 @@ class SessionRules(StoreHarness):
             async def create_one(number: int) -> Created | NotCreated:
                 session = a_session(1, subject=f"subject-{number}")
                 where = (store, other)[number % 2]
-                return await where.create_session(session, replaces=None, max_sessions=5, now=T0)
+                return await where.create_session(session, max_sessions=5, now=T0)
 
             outcomes = await crowd(create_one)
         expect((count(outcomes, Created()), count(outcomes, NotCreated.ID_TAKEN)), (1, 49))
@@ -168,7 +168,7 @@ class SessionRules(StoreHarness):
         for number, subject in ((1, "alice"), (3, "bob")):
             await create(store, a_session(number, subject=subject))
             now = T0 + timedelta(minutes=number)
-            outcome = await store.create_session(a_session(number + 1), replaces=sid(number), max_sessions=9, now=now)
+            outcome = await store.create_session(a_session(number + 1), replaces=[sid(number)], max_sessions=9, now=now)
             row = await stored(store, a_session(number))
             expect((row.ended_at, row.end_reason), (now, "replaced"))
             expect(outcome, Created((row,)))
@@ -179,9 +179,9 @@ class SessionRules(StoreHarness):
         ended, expired = a_session(1), a_session(2, expires_at=T0)
         await create(store, ended, expired)
         await store.end_session(REALM, ended.id, reason="signed_out", now=T0)
-        expect(await store.create_session(a_session(3), replaces=sid(1), max_sessions=9, now=T0), Created())
+        expect(await store.create_session(a_session(3), replaces=[sid(1)], max_sessions=9, now=T0), Created())
         expect((await stored(store, ended)).end_reason, "signed_out")
-        await store.create_session(a_session(4), replaces=sid(2), max_sessions=9, now=T0)
+        await store.create_session(a_session(4), replaces=[sid(2)], max_sessions=9, now=T0)
         # A node whose clock is behind may believe that it still stands.
         expect((await stored(store, expired)).end_reason, "replaced")
 
@@ -191,7 +191,7 @@ class SessionRules(StoreHarness):
         await create(store, foreign)
         for replaces in (foreign.id, sid(99)):
             session = a_session(50 if replaces == foreign.id else 51)
-            expect(await store.create_session(session, replaces=replaces, max_sessions=9, now=T0), Created())
+            expect(await store.create_session(session, replaces=[replaces], max_sessions=9, now=T0), Created())
         expect(await store.read_session("other", foreign.id), foreign)
         expect(await log(store), ())
 
@@ -199,7 +199,7 @@ class SessionRules(StoreHarness):
     async def test_the_oldest_sessions_end_until_the_new_one_fits(self, store: Store) -> None:
         same_age = [a_session(number, created_at=T0) for number in (3, 1, 2)]
         await create(store, a_session(7), *same_age, a_session(9))
-        outcome = await store.create_session(a_session(10), replaces=None, max_sessions=3, now=T0)
+        outcome = await store.create_session(a_session(10), max_sessions=3, now=T0)
         assert isinstance(outcome, Created)
         expect(ids(outcome.ended), [sid(1), sid(2), sid(3)])
         expect({(row.end_reason, row.ended_at) for row in outcome.ended}, {("evicted", T0)})
@@ -215,14 +215,14 @@ class SessionRules(StoreHarness):
         mine = a_session(6)
         await create(store, idle, expired, ended, other, elsewhere, mine)
         await store.end_session(REALM, ended.id, reason="signed_out", now=T0)
-        expect(await store.create_session(a_session(7), replaces=None, max_sessions=2, now=T0), Created())
+        expect(await store.create_session(a_session(7), max_sessions=2, now=T0), Created())
         for session in (idle, expired, other, elsewhere, mine):
             expect(await store.read_session(session.realm, session.id), session)
 
     @with_store
     async def test_a_replaced_session_makes_room_and_is_reported_first(self, store: Store) -> None:
         await create(store, *(a_session(number) for number in (1, 2, 3)))
-        outcome = await store.create_session(a_session(4), replaces=sid(3), max_sessions=2, now=T0)
+        outcome = await store.create_session(a_session(4), replaces=[sid(3)], max_sessions=2, now=T0)
         assert isinstance(outcome, Created)
         expect([(row.id, row.end_reason) for row in outcome.ended], [(sid(3), "replaced"), (sid(1), "evicted")])
         expect(await log_of(store), [(REALM, "session", sid(3)), (REALM, "session", sid(1))])
@@ -232,7 +232,7 @@ class SessionRules(StoreHarness):
         later = a_session(100)
         await create(store, later)
         earlier = a_session(1, created_at=T0 - timedelta(days=1))  # the clock stepped back
-        outcome = await store.create_session(earlier, replaces=None, max_sessions=1, now=T0)
+        outcome = await store.create_session(earlier, max_sessions=1, now=T0)
         assert isinstance(outcome, Created)
         expect(ids(outcome.ended), [later.id])
         expect(await store.list_sessions(REALM, "alice", T0), (earlier,))
@@ -244,7 +244,7 @@ class SessionRules(StoreHarness):
             async def sign_in(number: int) -> Created | NotCreated:
                 where = (store, other)[number % 2]
                 session = a_session(number + 1)
-                return await where.create_session(session, replaces=None, max_sessions=5, now=T0)
+                return await where.create_session(session, max_sessions=5, now=T0)
 
             outcomes = await crowd(sign_in)
         ended = [row.id for outcome in outcomes if isinstance(outcome, Created) for row in outcome.ended]
