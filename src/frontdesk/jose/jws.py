@@ -31,6 +31,7 @@ Resolver: TypeAlias = Callable[[str | None], Key | None]
 
 Keys: TypeAlias = Key | KeySet | Resolver
 
+_DOT: Final = ord(".")
 _REFUSED: Final = ("crit", "b64", "zip", "enc")
 
 
@@ -79,10 +80,10 @@ def authenticate(token: str | bytes, keys: Keys) -> tuple[Header, bytes, Key]:
     memo = getattr(keys, "known_headers", None)
     if memo is None and not callable(keys):
         raise TypeError("the keys are a Key, a KeySet or a resolver")
-    whole = token if type(token) is bytes and len(token) <= TOKEN_MAX else _ascii(token)
+    whole = token if type(token) is bytes and len(token) <= TOKEN_MAX else as_bytes(token)
     signing_input, _, signature = whole.rpartition(b".")
     head, _, payload = signing_input.partition(b".")
-    if len(head) == len(signing_input) or b"." in payload:
+    if len(head) == len(signing_input) or _DOT in payload:
         raise _wrong_parts(signing_input)
     known = memo.get(head) if memo else None
     key, header = known or _find(head, keys)
@@ -93,7 +94,8 @@ def authenticate(token: str | bytes, keys: Keys) -> tuple[Header, bytes, Key]:
     return header, payload, key
 
 
-def _ascii(token: object) -> bytes:
+def as_bytes(token: object) -> bytes:
+    """The bytes of a token that is not too large. TokenError: `token_oversize`, `token_malformed`."""
     if not isinstance(token, str | bytes):
         raise TypeError("a token is str or bytes")
     if len(token) > TOKEN_MAX:
@@ -114,15 +116,7 @@ def _find(head: bytes, keys: Keys) -> tuple[Key, Header]:
     header = read_header(head)
     if header.alg not in ALGORITHMS:
         raise TokenError("algorithm_not_allowed", "The algorithm of the token is not one that is used here.")
-    if isinstance(keys, Key):
-        # A key without a token's key id is found; a token that names another key is not for this one.
-        key = keys if header.kid is None or header.kid == keys.kid else None
-    elif isinstance(keys, KeySet):
-        key = keys.find(header.kid, header.alg)
-    else:
-        key = keys(header.kid)
-        if key is not None and not isinstance(key, Key):
-            raise TypeError("a resolver returns a Key or None")
+    key = key_for(header, keys)
     if key is None:
         raise TokenError("key_unknown", "No key answers to the key id of the token.")
     if not key.accepts(header.alg):
@@ -130,6 +124,21 @@ def _find(head: bytes, keys: Keys) -> tuple[Key, Header]:
     if "verify" not in key.operations:
         raise TokenError("key_invalid", "The key may not verify: `key_ops` says so.")
     return key, header
+
+
+def key_for(header: Header, keys: Keys) -> Key | None:
+    """The one of `keys` that a token with this header is checked with."""
+    if isinstance(keys, KeySet):
+        return keys.find(header.kid, header.alg)
+    if isinstance(keys, Key):
+        # A key without a token's key id is found; a token that names another key is not for this one.
+        return keys if header.kid is None or header.kid == keys.kid else None
+    if not callable(keys):
+        raise TypeError("the keys are a Key, a KeySet or a resolver")
+    key = keys(header.kid)
+    if key is not None and not isinstance(key, Key):
+        raise TypeError("a resolver returns a Key or None")
+    return key
 
 
 def read_header(head: bytes) -> Header:

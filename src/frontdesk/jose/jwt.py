@@ -1,7 +1,7 @@
 """JWT (RFC 7519): verification and policy in one call, so that neither can be left out (RFC 8725, RFC 9068 §4).
 
-Order of decisions: size and form, header, key, signature, claims well formed, `typ`, `iss`, `aud`, `nbf`, `iat`,
-claims that the caller requires, and last `exp`: the code `token_expired` says that everything else is right.
+Order of decisions: size and form, header, key, signature, claims well formed, claims that the caller requires,
+`typ`, `iss`, `aud`, `nbf`, `iat`, and last `exp`: the code `token_expired` says that everything else is right.
 
 Time rules. `exp` is required; a token is expired from the second `exp` on, plus `leeway` (at most 60 s). `nbf` and
 `iat` may lie in the future by 30 s or by `leeway`, whichever is more, so never by more than 60 s.
@@ -25,6 +25,7 @@ from frontdesk.jose import b64, jws, strictjson
 from frontdesk.jose.headers import Header, media_type
 from frontdesk.jose.jws import Keys
 from frontdesk.jose.keys import Key
+from frontdesk.jose.memo import TokenMemo
 
 TIME_MAX: Final = 253402300799  # 9999-12-31T23:59:59Z, the last second of `datetime`
 LEEWAY_MAX: Final = timedelta(seconds=60)
@@ -97,6 +98,10 @@ _TIMES: Final = frozenset({"exp", "iat", "nbf", "auth_time"})
 
 _convert: Final = msgspec.convert
 
+_Verified: TypeAlias = tuple[Key, Header, Claims]
+Memo: TypeAlias = TokenMemo[_Verified]
+"""Tokens that were verified before: the key, the header and the claims of each. `jwt.Memo()` makes one."""
+
 
 def sign(claims: Mapping[str, object], key: Key, *, typ: str) -> str:
     """The signed token. Its header holds `alg` and `kid` of the key, and `typ`.
@@ -121,6 +126,7 @@ def verify(
     now: datetime,
     leeway: timedelta = _NO_TIME,
     require: Collection[str] = (),
+    memo: Memo | None = None,
 ) -> Claims:
     """The claims of `token`, if it is authentic, meant for us, of the right type and valid at `now`.
 
@@ -129,13 +135,26 @@ def verify(
     regard to ASCII case and to a leading `application/`; a token without `typ` counts as "JWT", which types
     nothing. `require` names further claims that must be there. `leeway` is for clocks of others, 0 to 60 s.
 
+    With `memo` a token that was accepted before is not taken apart and its signature not checked again, provided
+    that its bytes are the same and `keys` still hold the very key; all of the policy and every time runs anew.
+
     Raises TokenError with a code of `codes.TOKEN_CODES`; TypeError and ValueError for misuse.
     """
-    claims, moment = _verify(
-        token, keys, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require
-    )
-    if moment >= claims.exp + (leeway.total_seconds() if leeway else 0):
-        raise TokenError("token_expired", "The token has expired.")
+    _refuse_misuse(issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    if memo is not None:
+        return _verify_with_memo(
+            jws.as_bytes(token),
+            keys,
+            memo,
+            issuer=issuer,
+            audience=audience,
+            typ=typ,
+            now=now,
+            leeway=leeway,
+            require=require,
+        )
+    _, header, claims = _open(token, keys)
+    _judge(header, claims, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
     return claims
 
 
@@ -154,13 +173,33 @@ def verify_ignoring_expiry(
 
     For ending what the token names (a log-out), never for granting anything.
     """
-    claims, _ = _verify(token, keys, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    _refuse_misuse(issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    _, header, claims = _open(token, keys)
+    _judge(
+        header,
+        claims,
+        issuer=issuer,
+        audience=audience,
+        typ=typ,
+        now=now,
+        leeway=leeway,
+        require=require,
+        expired_ok=True,
+    )
     return claims
 
 
-def _verify(
-    token: str | bytes,
+def _open(token: str | bytes, keys: Keys) -> _Verified:
+    header, payload, key = jws.authenticate(token, keys)
+    if header.cty == "jwt":
+        raise TokenError("header_invalid", "The token holds another token, which is not opened here.")
+    return key, header, _read(b64.decode(payload))
+
+
+def _verify_with_memo(
+    token: bytes,
     keys: Keys,
+    memo: Memo,
     *,
     issuer: str,
     audience: str | Collection[str],
@@ -168,18 +207,24 @@ def _verify(
     now: datetime,
     leeway: timedelta,
     require: Collection[str],
-) -> tuple[Claims, float]:
-    _refuse_misuse(issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
-    header, payload, _ = jws.authenticate(token, keys)
-    if header.cty == "jwt":
-        raise TokenError("header_invalid", "The token holds another token, which is not opened here.")
-    claims = _read(b64.decode(payload), require)
-    return claims, _moment_within_policy(
-        header, claims, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway
-    )
+) -> Claims:
+    known = memo.find(token)
+    if known is not None and jws.key_for(known[1], keys) is not known[0]:
+        known = None  # The key is gone, or another one has its id.
+    verified = known or _open(token, keys)
+    key, header, claims = verified
+    try:
+        _judge(header, claims, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    except TokenError as error:
+        if error.code == "token_expired":
+            memo.drop(token)
+        raise
+    if known is None:
+        memo.keep(token, key.kid, verified)
+    return claims
 
 
-def _moment_within_policy(
+def _judge(
     header: Header,
     claims: Claims,
     *,
@@ -188,8 +233,13 @@ def _moment_within_policy(
     typ: str,
     now: datetime,
     leeway: timedelta,
-) -> float:
-    """`now` in seconds, when everything but `exp` is as the policy asks."""
+    require: Collection[str],
+    expired_ok: bool = False,
+) -> None:
+    """The policy, on claims that are well formed. It runs for a remembered token like for a new one."""
+    for name in require:
+        if (getattr(claims, name) is None) if name in REGISTERED else (name not in claims.extra):
+            raise TokenError("claim_missing", f"The claim `{name}` is missing.")
     if header.typ != typ and header.typ != media_type(typ):
         raise TokenError("type_mismatch", "The token is of another type.")
     if claims.iss != issuer:
@@ -202,7 +252,8 @@ def _moment_within_policy(
         raise TokenError("token_not_yet_valid", "The token is not valid yet.")
     if claims.iat is not None and claims.iat > latest:
         raise TokenError("token_not_yet_valid", "The token was issued in the future.")
-    return moment
+    if moment >= claims.exp + (leeway.total_seconds() if leeway else 0) and not expired_ok:
+        raise TokenError("token_expired", "The token has expired.")
 
 
 def _refuse_misuse(
@@ -255,13 +306,13 @@ def _is_addressed(named: str | tuple[str, ...], audience: str | Collection[str])
     return any(name in wanted for name in ((named,) if isinstance(named, str) else named))
 
 
-def _read(document: bytes, require: Collection[str]) -> Claims:
+def _read(document: bytes) -> Claims:
     """The typed record. TokenError: `token_malformed`, `claim_missing`, `claim_invalid`."""
     members = strictjson.decode(document)
-    for name in require:
-        if name not in members:
-            raise TokenError("claim_missing", f"The claim `{name}` is missing.")
-    extra = {name: value for name, value in members.items() if name not in REGISTERED}
+    extra = {}
+    for name in members:  # A comprehension would be a call of its own.
+        if name not in REGISTERED:
+            extra[name] = members[name]
     if extra:  # The types of the others leave no room for deep nesting and large numbers.
         strictjson.refuse_beyond_limits(extra.values())
     # Put in last: it replaces a member of this name, which `extra` has kept.
