@@ -32,11 +32,12 @@ Teller = Annotated[Principal, require(fresh=FRESH, roles={"teller"}, scope={"mon
 
 
 class FailingStore:
-    """A store that fails on demand: every call raises as long as `failing` is set."""
+    """A store that fails on demand: every call raises `fault` as long as `failing` is set."""
 
     def __init__(self, inner: MemoryStore) -> None:
         self.inner = inner
         self.failing = False
+        self.fault: Exception = StoreError("the store is on strike")
 
     def __getattr__(self, name: str) -> Any:
         if not self.failing or name in {"open", "close"}:
@@ -45,11 +46,11 @@ class FailingStore:
 
     def peek_session(self, realm: str, session_id: str) -> Any:
         if self.failing:
-            raise StoreError("the store is on strike")
+            raise self.fault
         return self.inner.peek_session(realm, session_id)
 
     async def _fail(self, *_: Any, **__: Any) -> None:
-        raise StoreError("the store is on strike")
+        raise self.fault
 
 
 @dataclass

@@ -76,6 +76,38 @@ def test_health_is_503_while_the_store_fails(site: Site, client: Client) -> None
     assert answer.json()["ready"] is False
 
 
+def test_a_store_with_too_much_waiting_is_503_for_who_is_signed_in(site: Site, client: Client) -> None:
+    client.sign_in_as("alice")
+    site.store.fault = OverloadedError("too many reads are waiting")
+    site.store.failing = True
+    for method, path in (("GET", "/dashboard"), ("GET", "/open"), ("GET", "/auth/me"), ("POST", "/auth/logout")):
+        assert code_of(client.request(method, path), status=503) == "overloaded"
+    site.store.failing = False
+    assert client.get("/dashboard").json() == {"hello": "alice"}
+
+
+def test_what_nobody_expected_is_500_in_the_api_is_logged_and_grants_nothing(
+    site: Site, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.sign_in_as("alice")
+    site.store.fault = RuntimeError("a defect on strike")
+    site.store.failing = True
+    for method, path, body in (
+        ("GET", "/auth/me", None),
+        ("GET", "/auth/health", None),
+        ("POST", "/auth/logout", {}),
+        ("POST", "/auth/login", {"email": EMAIL, "password": PASSWORD}),
+    ):
+        caplog.clear()
+        answer = client.request(method, path, json=body)
+        assert code_of(answer, status=500) == "internal_error"
+        assert cookies_set(answer) == {}
+        assert "strike" not in answer.text
+        assert "a defect on strike" in caplog.text
+    site.store.failing = False
+    assert client.get("/dashboard").json() == {"hello": "alice"}
+
+
 def test_a_websocket_is_denied_with_503(site: Site, client: Client) -> None:
     from starlette.testclient import WebSocketDenialResponse
 

@@ -67,7 +67,7 @@ class Gate:
         else:
             try:
                 result = self.desk.authenticate_now(presented.credential, presented.transport)
-            except StoreError as error:
+            except (StoreError, OverloadedError) as error:
                 result = unavailable(error)
         if result is ASK or self._renewable(request, presented, result):
             return ASK

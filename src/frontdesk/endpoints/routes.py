@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -11,6 +12,8 @@ from frontdesk.endpoints import api, bodies
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import BODY_LIMIT, Request, Response, problem
 from frontdesk.errors import OverloadedError, Refusal, StoreError
+
+_logger = logging.getLogger("frontdesk")
 
 Handler = Callable[[Gate, Request], Awaitable[Response]]
 
@@ -120,7 +123,7 @@ class Api:
         return None
 
     async def answer(self, request: Request) -> Response:
-        """Answer a request that `owns` said is ours. Never raises for a fault of the store: 503."""
+        """Answer a request that `owns` said is ours. Never raises: a fault of the store is 503, a defect is 500."""
         methods = self._find(request.path[len(self.prefix) :])
         if methods is None:
             return problem(Refusal("not_found"))
@@ -132,6 +135,9 @@ class Api:
             return await route.handler(self.gate, request)
         except (StoreError, OverloadedError) as error:
             return problem(unavailable(error))
+        except Exception:
+            _logger.exception("a request failed: %s %s", route.method, route.path)
+            return problem(Refusal("internal_error"))
 
     def _find(self, path: str) -> dict[str, Route] | None:
         methods = _BY_PATH.get(path)
