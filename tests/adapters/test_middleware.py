@@ -408,6 +408,19 @@ def test_the_named_credential_and_transport_become_the_default() -> None:
     assert front.desk.settings.transports == ("bearer", "cookie")
 
 
+@pytest.mark.parametrize(
+    ("options", "scheme"),
+    [
+        ({}, None),
+        ({"base_url": "https://desk.example"}, "https"),
+        ({"base_url": "http://127.0.0.1:9000"}, "http"),
+    ],
+)
+def test_the_scheme_of_origins_is_that_of_the_given_base_url(options: dict[str, Any], scheme: str | None) -> None:
+    front = Frontdesk("memory:", **options)
+    assert front.gate.settings.origins.scheme == scheme
+
+
 @pytest.mark.parametrize("option", ["credential", "transport", "refresh_in"])
 def test_a_misspelt_option_of_a_sign_in_is_the_applications_mistake_and_not_the_clients(option: str) -> None:
     front, _ = wrapped()

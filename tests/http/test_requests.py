@@ -287,6 +287,36 @@ def test_a_trusted_origin_may_act_and_strict_deployments_want_one(adapter: str) 
         assert code_of(program.post("/open", headers={"cookie": cookie})) == "cross_origin"
 
 
+def test_a_page_over_plain_http_cannot_act_where_the_request_came_over_tls(adapter: str) -> None:
+    site = make_site(adapter)
+    with site.client() as client:
+        client.sign_in_as("alice")
+        assert client.post("/open", headers={"origin": "https://testserver"}).json() == {"hello": "alice"}
+        assert code_of(client.post("/open", headers={"origin": "http://testserver"}), status=403) == "cross_origin"
+        answer = client.post("/auth/login", json={}, headers={"origin": "http://testserver"})
+        assert code_of(answer, status=403) == "cross_origin"
+
+
+def test_over_plain_http_tls_may_end_at_a_proxy_so_both_origins_are_its_own(adapter: str) -> None:
+    site = make_site(adapter)
+    with site.client() as client:
+        client.sign_in_as("alice")
+        cookie = f"{SESSION}={client.cookies[SESSION]}"
+    with site.client(base_url="http://testserver") as behind:
+        for origin in ("http://testserver", "https://testserver"):
+            answer = behind.post("/open", headers={"cookie": cookie, "origin": origin})
+            assert answer.json() == {"hello": "alice"}
+
+
+def test_the_scheme_of_a_policy_stands_whatever_the_request_came_by(adapter: str) -> None:
+    site = make_site(adapter, edge=EdgeSettings(origins=OriginPolicy(scheme="https")))
+    with site.client(base_url="http://testserver") as client:
+        answer = client.post("/auth/login", json={}, headers={"origin": "http://testserver"})
+        assert code_of(answer, status=403) == "cross_origin"
+        answer = client.post("/auth/login", json={}, headers={"origin": "https://testserver"})
+        assert code_of(answer, status=422) == "body_invalid"
+
+
 def test_an_unknown_host_is_400_everywhere(adapter: str) -> None:
     site = make_site(adapter, edge=EdgeSettings(hosts=frozenset({"testserver"})))
     with site.client() as client:

@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from frontdesk.adapters import own_users
 from frontdesk.adapters.arrival import HasScope, Requirement, Signed, SignedOut, arrival_of, scope_of
@@ -90,7 +90,7 @@ class Frontdesk:
         edge = EdgeSettings(
             prefix=prefix,
             cookies=cookies or CookieSettings(),
-            origins=OriginPolicy(trusted=frozenset(trusted_origins), strict=strict_origin),
+            origins=OriginPolicy(trusted=frozenset(trusted_origins), strict=strict_origin, scheme=_scheme_of(base_url)),
             hosts=frozenset(hosts),
             trusted_proxies=proxy_networks(trusted_proxies),
             accounts=accounts,
@@ -223,6 +223,13 @@ def require(
     Raises RefusedError otherwise: 401, or 403 `step_up_required`, `role_missing`, `scope_missing`.
     """
     return arrival_of(scope_of(request)).require(Requirement.of(fresh, roles, scope))
+
+
+def _scheme_of(base_url: str) -> Literal["http", "https"] | None:
+    """The scheme under which browsers reach a deployment that says where it is; None for one that does not."""
+    if base_url == DEVELOPMENT_ISSUER:
+        return None
+    return "https" if base_url.lower().startswith("https:") else "http"
 
 
 def _default_first(default: T | None, allowed: Sequence[T], name: str) -> tuple[T, ...]:

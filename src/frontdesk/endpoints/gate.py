@@ -7,6 +7,7 @@ nobody signed goes on, since not every route asks who is there. Synchronous when
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -56,6 +57,8 @@ class Gate:
         self.desk = desk
         self.settings = settings
         self.naming = CookieNaming(settings.cookies)
+        # A request that came over TLS was sent so by the browser; plain http may come from a proxy that ended it.
+        self._origins_over_tls = replace(settings.origins, scheme=settings.origins.scheme or "https")
 
     def admit_now(self, request: Request, *, websocket: bool = False) -> Visit | Refusal | Ask:
         """Decide without waiting; `ASK` when the store or a renewal has to be waited for: then await `admit`."""
@@ -110,9 +113,8 @@ class Gate:
         return presented
 
     def _check_origin(self, request: Request, *, websocket: bool) -> Refusal | None:
-        verdict = check(
-            request.method, OriginHeaders.pick(request.headers), policy=self.settings.origins, websocket=websocket
-        )
+        policy = self._origins_over_tls if request.scheme in {"https", "wss"} else self.settings.origins
+        verdict = check(request.method, OriginHeaders.pick(request.headers), policy=policy, websocket=websocket)
         if not isinstance(verdict, Denied):
             return None
         self.desk.audit(
