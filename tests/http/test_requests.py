@@ -6,12 +6,14 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from frontdesk.core.origin import OriginPolicy
 from frontdesk.endpoints.routes import ROUTES
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.testing import Client
+from tests.adapters.asgi_server import Message, http_scope, play
 from tests.http.answers import EMAIL, PASSWORD, SESSION, code_of, cookies_set, login
 from tests.http.sites import Site, make_site
 
@@ -51,6 +53,45 @@ def test_another_method_is_405_with_those_that_are_allowed(client: Client, path:
         answer = client.request(method, path)
         assert code_of(answer, status=405) == "method_not_allowed"
         assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(
+    "session_id",
+    [
+        "x",
+        "A" * 21,
+        "A" * 23,
+        "A" * 5000,
+        "A" * 21 + "B",
+        "A" * 20 + "==",
+        "A" * 21 + "%20",
+        "%ED%B3%BF" * 22,
+        "%00",
+        "é",
+    ],
+)
+def test_what_cannot_be_the_id_of_a_session_is_404_before_the_store_is_asked(
+    site: Site, client: Client, monkeypatch: pytest.MonkeyPatch, session_id: str
+) -> None:
+    async def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("the store was asked")
+
+    client.sign_in_as("alice")
+    monkeypatch.setattr(site.store.inner, "end_session", asked)
+    assert code_of(client.delete(f"/auth/sessions/{session_id}"), status=404) == "session_not_found"
+
+
+def test_an_id_that_no_text_encodes_is_404(client: Client, site: Site) -> None:
+    client.sign_in_as("alice")
+    cookie = f"{SESSION}={client.cookies[SESSION]}".encode()
+    headers = [(b"host", b"testserver"), (b"cookie", cookie), (b"sec-fetch-site", b"same-origin")]
+    # What surrogateescape makes of octets that are no UTF-8; not every server refuses them.
+    scope = {**http_scope("/auth/sessions/" + "\udcff" * 22, method="DELETE"), "headers": headers}
+    assert client.portal is not None
+    empty: Message = {"type": "http.request", "body": b"", "more_body": False}
+    start, body = client.portal.call(play, site.app, scope, empty)
+    assert start["status"] == 404
+    assert msgspec.json.decode(body["body"])["code"] == "session_not_found"
 
 
 def test_head_has_the_headers_of_get_and_no_content(client: Client) -> None:

@@ -34,6 +34,7 @@ REFRESH_TOKEN_LENGTH: Final = len(REFRESH_PREFIX) + 94
 MAX_GENERATION: Final = 2**32 - 1
 SALT_BYTES: Final = 16
 ID_BYTES: Final = 16
+_ID_LENGTH: Final = 22
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
 
@@ -89,6 +90,17 @@ def encode_id(raw: bytes) -> str:
     if len(raw) != ID_BYTES:
         raise ValueError("a session id is made of 16 bytes")
     return _encode(raw).decode()
+
+
+def is_id(text: str) -> bool:
+    """Whether `encode_id` could have made this; asked of what strangers send, which may be no text at all."""
+    if len(text) != _ID_LENGTH or not text.isascii():
+        return False
+    try:
+        _decode_id(text)
+    except ValueError:
+        return False
+    return True
 
 
 def mint_session_token(key: MacKey, realm: str, session_id: str, salt: bytes) -> str:

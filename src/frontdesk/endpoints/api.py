@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, get_args
 import msgspec
 
 from frontdesk.core.cookies import CookieChanges, Flaw, read
+from frontdesk.core.credentials import is_id
 from frontdesk.core.envelope import Presented, present
 from frontdesk.core.sessions import CredentialKind, Principal, RefreshEnvelope, Session, Transport
 from frontdesk.endpoints import bodies
@@ -191,6 +192,8 @@ async def end_session(gate: Gate, request: Request) -> Response:
     if isinstance(result, Response):
         return result
     session_id = request.path.rpartition("/")[2]
+    if not is_id(session_id):
+        return problem(Refusal("session_not_found"))
     mine = await gate.desk.end(
         session_id, reason="revoked", subject=result.session.subject, address=gate.settings.address_of(request)
     )
