@@ -94,6 +94,12 @@ def test_an_id_that_no_text_encodes_is_404(client: Client, site: Site) -> None:
     assert msgspec.json.decode(body["body"])["code"] == "session_not_found"
 
 
+@pytest.mark.parametrize("path", ["/auth/jwks.json", "/auth/health", "/auth/me", "/auth/sessions", "/auth/nothing"])
+def test_no_answer_of_the_api_is_sniffed(client: Client, path: str) -> None:
+    client.sign_in_as("alice")
+    assert client.get(path).headers.get_list("x-content-type-options") == ["nosniff"]
+
+
 def test_head_has_the_headers_of_get_and_no_content(client: Client) -> None:
     client.sign_in_as("alice")
     for path in ("/auth/me", "/auth/jwks.json", "/auth/health"):

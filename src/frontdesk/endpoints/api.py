@@ -19,7 +19,7 @@ from frontdesk.endpoints.carriers import (
     signed_cookies,
 )
 from frontdesk.endpoints.gate import Gate, unavailable
-from frontdesk.endpoints.http import Request, Response, empty_response, json_response, members, problem
+from frontdesk.endpoints.http import NOSNIFF, Request, Response, empty_response, json_response, members, problem
 from frontdesk.errors import Refusal, StoreError
 from frontdesk.service.sign_in import Origin, SignInOptions
 
@@ -226,7 +226,7 @@ async def jwks(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - ever
     keys = ",".join(gate.desk.keys.public())
     return Response(
         status=200,
-        headers=((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=900")),
+        headers=((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=900"), NOSNIFF),
         body=f'{{"keys":[{keys}]}}'.encode(),
     )
 
