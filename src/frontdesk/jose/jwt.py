@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
@@ -35,6 +36,7 @@ _NO_TIME: Final = timedelta(0)
 _SECOND: Final = timedelta(seconds=1)
 # A member of this name in a payload is an extra claim like any other; see `_read`.
 _EXTRA_NAME: Final = "(extra)"
+_NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
 
 if TYPE_CHECKING:
     _Text: TypeAlias = str
@@ -63,6 +65,9 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     `iss` … `jti` are of RFC 7519 §4.1, `auth_time`, `amr`, `roles`, `scope`, `client_id` of RFC 9068 §2.2, `sid`
     of OpenID Connect. Times are seconds since 1970; `expires_at` and `issued_at` give them as `datetime`.
     `aud` is what the token says, one string or several. `extra` holds every other member, read-only.
+
+    An issuer with claims of its own derives a class with further fields, each None by default, and gives it to
+    `verify` as `record`: they are checked and typed like these. Their types should bound what they hold.
     """
 
     iss: _Text
@@ -78,7 +83,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     roles: _OptionalTexts = None
     scope: _OptionalAnyText = None
     client_id: _OptionalText = None
-    extra: _Extra = msgspec.field(name=_EXTRA_NAME, default_factory=lambda: MappingProxyType({}))
+    extra: _Extra = msgspec.field(name=_EXTRA_NAME, default=_NO_EXTRA)
 
     @property
     def expires_at(self) -> datetime:
@@ -89,14 +94,25 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.iat is None else EPOCH + timedelta(seconds=self.iat)
 
 
-_TYPES: Final[dict[str, Any]] = {
-    field.name: field.type for field in msgspec.structs.fields(Claims) if field.name != "extra"
-}
+class _Form:
+    """What is known of a record class: how it is decoded, and the name and type of each claim."""
+
+    __slots__ = ("decode", "types")
+
+    def __init__(self, record: type[Claims]) -> None:
+        fields = msgspec.structs.fields(record)
+        self.decode: Final = msgspec.json.Decoder(record).decode
+        self.types: Final[dict[str, Any]] = {field.encode_name: field.type for field in fields if field.name != "extra"}
+
+
+_form: Final = cache(_Form)
+_TYPES: Final = _form(Claims).types
 REGISTERED: Final = frozenset(_TYPES)
 """The claims that `Claims` has a field for."""
 _TIMES: Final = frozenset({"exp", "iat", "nbf", "auth_time"})
 
 _convert: Final = msgspec.convert
+_values: Final = msgspec.structs.astuple
 
 _Verified: TypeAlias = tuple[Key, Header, Claims]
 Memo: TypeAlias = TokenMemo[_Verified]
@@ -126,6 +142,7 @@ def verify(
     now: datetime,
     leeway: timedelta = _NO_TIME,
     require: Collection[str] = (),
+    record: type[Claims] = Claims,
     memo: Memo | None = None,
 ) -> Claims:
     """The claims of `token`, if it is authentic, meant for us, of the right type and valid at `now`.
@@ -134,6 +151,7 @@ def verify(
     exactly; one of the token's audiences must be (one of) `audience`. `typ` is compared as a media type: without
     regard to ASCII case and to a leading `application/`; a token without `typ` counts as "JWT", which types
     nothing. `require` names further claims that must be there. `leeway` is for clocks of others, 0 to 60 s.
+    What is returned is a `record`: `Claims`, or a class derived from it.
 
     With `memo` a token that was accepted before is not taken apart and its signature not checked again, provided
     that its bytes are the same and `keys` still hold the very key; all of the policy and every time runs anew.
@@ -141,20 +159,16 @@ def verify(
     Raises TokenError with a code of `codes.TOKEN_CODES`; TypeError and ValueError for misuse.
     """
     _refuse_misuse(issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
-    if memo is not None:
-        return _verify_with_memo(
-            jws.as_bytes(token),
-            keys,
-            memo,
-            issuer=issuer,
-            audience=audience,
-            typ=typ,
-            now=now,
-            leeway=leeway,
-            require=require,
-        )
-    _, header, claims = _open(token, keys)
-    _judge(header, claims, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    known = None if memo is None else _recall(token, keys, record, memo)
+    key, header, claims = known or _open(token, keys, record)
+    try:
+        _judge(header, claims, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    except TokenError:
+        if memo is not None and known is not None:
+            memo.drop(jws.as_bytes(token))  # as a rule, because its time is over
+        raise
+    if memo is not None and known is None:
+        memo.keep(jws.as_bytes(token), key.kid, (key, header, claims))
     return claims
 
 
@@ -168,13 +182,14 @@ def verify_ignoring_expiry(
     now: datetime,
     leeway: timedelta = _NO_TIME,
     require: Collection[str] = (),
+    record: type[Claims] = Claims,
 ) -> Claims:
     """As `verify`, but a token whose time is over is still believed.
 
     For ending what the token names (a log-out), never for granting anything.
     """
     _refuse_misuse(issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
-    _, header, claims = _open(token, keys)
+    _, header, claims = _open(token, keys, record)
     _judge(
         header,
         claims,
@@ -189,39 +204,18 @@ def verify_ignoring_expiry(
     return claims
 
 
-def _open(token: str | bytes, keys: Keys) -> _Verified:
+def _open(token: str | bytes, keys: Keys, record: type[Claims]) -> _Verified:
     header, payload, key = jws.authenticate(token, keys)
     if header.cty == "jwt":
         raise TokenError("header_invalid", "The token holds another token, which is not opened here.")
-    return key, header, _read(b64.decode(payload))
+    return key, header, _read(b64.decode(payload), record)
 
 
-def _verify_with_memo(
-    token: bytes,
-    keys: Keys,
-    memo: Memo,
-    *,
-    issuer: str,
-    audience: str | Collection[str],
-    typ: str,
-    now: datetime,
-    leeway: timedelta,
-    require: Collection[str],
-) -> Claims:
-    known = memo.find(token)
-    if known is not None and jws.key_for(known[1], keys) is not known[0]:
-        known = None  # The key is gone, or another one has its id.
-    verified = known or _open(token, keys)
-    key, header, claims = verified
-    try:
-        _judge(header, claims, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
-    except TokenError as error:
-        if error.code == "token_expired":
-            memo.drop(token)
-        raise
-    if known is None:
-        memo.keep(token, key.kid, verified)
-    return claims
+def _recall(token: str | bytes, keys: Keys, record: type[Claims], memo: Memo) -> _Verified | None:
+    known = memo.find(jws.as_bytes(token))
+    if known is None or (jws.key_for(known[1], keys) is known[0] and type(known[2]) is record):
+        return known
+    return None  # The key is gone, or another one has its id; or another record was asked for.
 
 
 def _judge(
@@ -238,7 +232,7 @@ def _judge(
 ) -> None:
     """The policy, on claims that are well formed. It runs for a remembered token like for a new one."""
     for name in require:
-        if (getattr(claims, name) is None) if name in REGISTERED else (name not in claims.extra):
+        if not _holds(claims, name):
             raise TokenError("claim_missing", f"The claim `{name}` is missing.")
     if header.typ != typ and header.typ != media_type(typ):
         raise TokenError("type_mismatch", "The token is of another type.")
@@ -306,34 +300,58 @@ def _is_addressed(named: str | tuple[str, ...], audience: str | Collection[str])
     return any(name in wanted for name in ((named,) if isinstance(named, str) else named))
 
 
-def _read(document: bytes) -> Claims:
-    """The typed record. TokenError: `token_malformed`, `claim_missing`, `claim_invalid`."""
+def _read(document: bytes, record: type[Claims]) -> Claims:
+    """The typed record. TokenError: `token_malformed`, `claim_missing`, `claim_invalid`.
+
+    The decoder of the record skips members that it does not know without looking into them. When the members it
+    found are as many as counting finds in the document, there is none that it skipped and none that came twice
+    (`strictjson`, 1); None and `extra` are not counted. Otherwise every member is decoded and then converted.
+    """
+    form = _form(record)
+    if record is not Claims:  # Who names a record expects tokens of its shape; elsewhere other claims are usual.
+        try:
+            claims: Claims = form.decode(document)
+            values = _values(claims)
+            if strictjson.is_plain(document, len(values) - values.count(None) - 1):
+                return claims
+        except (ValueError, RecursionError):
+            pass  # The other path decides, and finds the words.
+    return _read_all(document, record, form.types)
+
+
+def _read_all(document: bytes, record: type[Claims], types: Mapping[str, Any]) -> Claims:
     members = strictjson.decode(document)
     extra = {}
     for name in members:  # A comprehension would be a call of its own.
-        if name not in REGISTERED:
+        if name not in types:
             extra[name] = members[name]
     if extra:  # The types of the others leave no room for deep nesting and large numbers.
         strictjson.refuse_beyond_limits(extra.values())
     # Put in last: it replaces a member of this name, which `extra` has kept.
     members[_EXTRA_NAME] = MappingProxyType(extra)
     try:
-        return _convert(members, Claims)
+        return _convert(members, record)
     except (msgspec.ValidationError, OverflowError):
-        raise _first_fault(members) from None
+        raise _first_fault(members, types) from None
 
 
-def _first_fault(members: Mapping[str, Any]) -> TokenError:
-    for name in _TYPES:
-        if name in members and not _is_well_formed(name, members[name]):
+def _first_fault(members: Mapping[str, Any], types: Mapping[str, Any]) -> TokenError:
+    for name, kind in types.items():
+        if name in members and not _fits(members[name], kind):
             return TokenError("claim_invalid", f"The claim `{name}` has the wrong type or is out of range.")
     missing = next((name for name in ("iss", "aud", "exp") if name not in members), "")
     return TokenError("claim_missing", f"The claim `{missing}` is missing.")
 
 
-def _is_well_formed(name: str, value: object) -> bool:
+def _holds(claims: Claims, name: str) -> bool:
+    if name in _form(type(claims)).types:
+        return getattr(claims, name) is not None
+    return name in claims.extra
+
+
+def _fits(value: object, kind: Any) -> bool:
     try:
-        _convert(value, _TYPES[name])
+        _convert(value, kind)
     except (msgspec.ValidationError, OverflowError):
         return False
     return True
@@ -346,7 +364,7 @@ def _payload(claims: Mapping[str, object]) -> bytes:
     members = {name: _numeric_date(name, value) for name, value in claims.items()}
     _refuse_not_json(members, 1)
     for name in REGISTERED.intersection(members):
-        if not _is_well_formed(name, members[name]):
+        if not _fits(members[name], _TYPES[name]):
             raise TokenError("claim_invalid", f"The claim `{name}` has the wrong type or is out of range.")
     try:
         return strictjson.serialise(members)

@@ -6,7 +6,7 @@ surrogates, a byte order mark, invalid UTF-8, nesting deeper than 16, and whatev
 msgspec refuses whatever RFC 8259 does not allow, but takes of a duplicate the last member and says nothing. Three
 ways to see that there is none, the quickest first; each proves it or leaves the document to the next.
 
-1. Counting (`_is_plain`), for a document without a backslash, without tabs and line ends, with no space before a
+1. Counting (`is_plain`), for a document without a backslash, without tabs and line ends, with no space before a
    colon, and with no `{` but its first byte. Without a backslash the quotes of a document are the ends of its
    strings and nothing else, there are no surrogates, and equal names have equal bytes. The outermost object is the
    only one. Each of its m members brings a `":` of its own, the end of its name and its colon, which no white space
@@ -58,7 +58,7 @@ def decode(document: bytes, *, code: str = "token_malformed") -> dict[str, Any]:
     """As `parse`, but the caller sees to `refuse_beyond_limits` for the members whose type leaves room for it."""
     try:
         value = _decode(document)
-        if type(value) is dict and (_is_plain(document, len(value)) or _encode(value) == document):
+        if type(value) is dict and (is_plain(document, len(value)) or _encode(value) == document):
             return value
     except (ValueError, RecursionError):
         pass  # The other path decides, and finds the words.
@@ -72,8 +72,11 @@ def decode(document: bytes, *, code: str = "token_malformed") -> dict[str, Any]:
         raise TokenError(code, "The JSON cannot be parsed.") from None
 
 
-def _is_plain(document: bytes, members: int) -> bool:
-    """Whether counting proves that the object in `document`, decoded to `members` members, has no duplicate."""
+def is_plain(document: bytes, members: int) -> bool:
+    """Whether counting proves that `document`, of which `members` members were decoded, holds these and no others.
+
+    `document` is a JSON object by the judgement of msgspec. False proves nothing.
+    """
     # An int on the left of `in` is searched with memchr; bytes of length one cost eight times as much.
     return (
         document.rfind(b"{") == 0
