@@ -129,3 +129,21 @@ def _has_small_order(x2: int, y: int) -> bool:
         denominator_x, denominator_y = pow(1 + product, -1, _P), pow(1 - product, -1, _P)
         x2, y = 4 * x2 * y * y * denominator_x**2 % _P, (y * y + x2) * denominator_y % _P
     return x2 == 0 and y == 1
+
+
+# The u-coordinates of the points of order 1, 2, 4 and 8 on Curve25519 and its twist (RFC 7748 §6.1).
+_SMALL_X25519: Final = frozenset(
+    {
+        0,
+        1,
+        _P - 1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    }
+)
+
+
+def refuse_bad_x25519_point(encoded: bytes) -> None:
+    """A public key with which everybody agrees on the same secret: zero. Other points are all usable (RFC 7748)."""
+    if (int.from_bytes(encoded, "little") & (2**255 - 1)) % _P in _SMALL_X25519:
+        raise TokenError("key_invalid", "This X25519 key has a small order.")
