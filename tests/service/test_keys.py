@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import stat
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from frontdesk.errors import ConfigurationError
+from frontdesk.errors import ConfigurationError, StoreCorruptError
 from frontdesk.service.keys import MasterKeys, check_secret
 from frontdesk.service.secret_file import read_or_create
 from frontdesk.wiring import build_desk, key_file, master_secrets, open_store, sqlite_path
@@ -26,6 +31,20 @@ from tests.service.desks import OTHER_SECRET, SECRET
         ("change-me-change-me-change-me-change-me", "sample value"),
         ("secretsecretsecretsecretsecretsecret", "sample value"),
         ("your-secret-password-for-this-example", "sample value"),
+        ("CHANGE_ME_CHANGE_ME_CHANGE_ME_32", "sample value"),
+        ("c-h-a-n-g-e_m-e-" * 3, "sample value"),
+        ("qwertyuiopasdfghjklzxcvbnm123456", "sample value"),
+        ("12345678901234567890123456789012", "repeats itself"),
+        ("abcdefgh" * 4, "repeats itself"),
+        ("qwertyui" * 4, "repeats itself"),
+        ("kV7z-Qp2" * 4 + "!", "repeats itself"),
+        ("Zk6HnV1oXt8DiBw4" * 2, "repeats itself"),
+        ("abcdefghijklmnopqrstuvwxyzABCDEF", "repeats itself"),
+        ("zyxwvutsrqponmlkjihgfedcba987654", "repeats itself"),
+        ("aabbccddeeffgghhiijjkkllmmnnoopp", "repeats itself"),
+        ("acegikmoqsuwyACEGIKMOQSUWY024680", "repeats itself"),
+        ("31415926535897932384626433832795028841", "repeats itself"),
+        ("hjkahsjdkhaskjdhakjsdhkajshdkjahs", "repeats itself"),
     ],
 )
 def test_a_weak_secret_is_refused_with_what_to_do(secret: str, sentence: str) -> None:
@@ -37,7 +56,32 @@ def test_a_weak_secret_is_refused_with_what_to_do(secret: str, sentence: str) ->
 
 def test_a_good_secret_is_taken_as_text_or_bytes() -> None:
     assert check_secret(SECRET) == SECRET.encode()
-    assert check_secret(bytes(range(32))) == bytes(range(32))
+    raw = hashlib.sha256(b"32 bytes that are no text").digest()
+    assert check_secret(raw) == raw
+
+
+def test_bytes_in_their_order_are_no_secret() -> None:
+    for raw in (bytes(range(32)), bytes(range(200, 168, -1)), bytes(range(0, 256, 4))):
+        with pytest.raises(ConfigurationError, match="repeats itself"):
+            check_secret(raw)
+
+
+@settings(max_examples=400)
+@given(st.binary(min_size=32, max_size=32).map(lambda seed: hashlib.sha512(seed).digest()))
+def test_what_a_generator_makes_is_always_taken(random: bytes) -> None:
+    urlsafe = base64.urlsafe_b64encode(random[:32]).rstrip(b"=").decode()
+    for secret in (
+        urlsafe,  # secrets.token_urlsafe(32)
+        random[:32].hex(),  # secrets.token_hex(32), openssl rand -hex 32
+        random[:32].hex().upper(),
+        random[:16].hex(),  # uuid.uuid4().hex
+        str(uuid.UUID(bytes=random[:16])),
+        base64.b64encode(random[:32]).decode(),  # openssl rand -base64 32
+        base64.b64encode(random).decode(),
+        base64.b32encode(random[:20]).decode(),
+        random[:32],
+    ):
+        check_secret(secret)
 
 
 def test_one_secret_is_not_a_list_of_secrets() -> None:
