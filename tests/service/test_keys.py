@@ -149,6 +149,21 @@ def test_a_missing_key_file_beside_a_database_stops_the_start_and_makes_nothing(
     assert not key_file(database).exists()
 
 
+def test_a_starter_that_was_overtaken_reads_the_file_of_the_one_that_made_it(tmp_path: Path) -> None:
+    path = tmp_path / "app.db.key"
+
+    class Database(type(tmp_path)):  # type: ignore[misc]
+        """One whose owner makes it, after the key file, between two looks of somebody else."""
+
+        def exists(self, *_: object, **__: object) -> bool:
+            path.write_text(SECRET)
+            path.chmod(0o600)
+            self.write_bytes(b"SQLite format 3\x00")
+            return True
+
+    assert read_or_create(path, database=Database(tmp_path / "app.db")) == SECRET
+
+
 def test_an_empty_key_file_stops_the_start(tmp_path: Path) -> None:
     path = tmp_path / "app.db.key"
     path.touch(mode=0o600)

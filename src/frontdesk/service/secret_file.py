@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from frontdesk.errors import ConfigurationError
@@ -16,17 +17,18 @@ def read_or_create(path: Path, *, database: Path) -> str:
     Refused with ConfigurationError: a file that others may read, and a missing file beside an existing database,
     whose keys a new secret could not open.
     """
+    with suppress(FileNotFoundError):
+        return _read(path)
+    if not database.exists() or database.stat().st_size == 0:
+        _create(path)
+    # Read again in either case: another starter may have made file and database since the first look.
     try:
         return _read(path)
     except FileNotFoundError:
-        pass
-    if database.exists() and database.stat().st_size > 0:
         raise ConfigurationError(
             f"{database} exists but its key file {path} is missing. Put the file back, or give the secret as "
             "FRONTDESK_SECRET. Without it nobody who is signed in can be recognised and no password can be checked"
-        )
-    _create(path)
-    return _read(path)
+        ) from None
 
 
 def _read(path: Path) -> str:
