@@ -105,6 +105,14 @@ def test_what_one_secret_sealed_another_does_not_open() -> None:
             keys.unseal(sealed, context)
 
 
+@pytest.mark.parametrize("length", [0, 1, 7, 11, 12, 27])
+def test_a_sealed_key_that_was_cut_short_is_damage_and_says_so(length: int) -> None:
+    keys = MasterKeys([SECRET])
+    sealed = keys.seal(b"private", b"context", bytes)[:length]
+    with pytest.raises(StoreCorruptError, match="cut short"):
+        keys.unseal(sealed, b"context")
+
+
 def test_the_key_file_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     database = tmp_path / "app.db"
     path = key_file(database)

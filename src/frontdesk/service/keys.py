@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from frontdesk.core.credentials import MacKey, derive
-from frontdesk.errors import ConfigurationError
+from frontdesk.errors import ConfigurationError, StoreCorruptError
 from frontdesk.jose import jwt
 from frontdesk.jose.jwk import KeySet, from_jwk
 from frontdesk.jose.jws import Keys
@@ -110,7 +110,9 @@ class MasterKeys:
         return nonce + self._key_seals[0].encrypt(nonce, plaintext, context)
 
     def unseal(self, sealed: bytes, context: bytes) -> bytes:
-        """The inverse, under any of the secrets; ConfigurationError when none fits."""
+        """The inverse, under any of the secrets; ConfigurationError when none fits, StoreCorruptError for a stump."""
+        if len(sealed) < _NONCE_BYTES + _TAG_BYTES:
+            raise StoreCorruptError("a signing key in the store was cut short")
         for key in self._key_seals:
             try:
                 return key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
