@@ -113,7 +113,7 @@ def decrypt(token: str | bytes, keys: Keys, *, enc: str | Collection[str] = "A25
         raise TypeError("the keys are an EncryptionKey, an EncryptionKeySet or a resolver")
     if not isinstance(enc, str) or enc not in CONTENTS:
         _refuse_bad_list(enc)
-    whole = token if type(token) is bytes and len(token) <= TOKEN_MAX else _ascii(token)
+    whole = token if type(token) is bytes and len(token) <= TOKEN_MAX else as_bytes(token)
     parts = whole.split(b".", 5)
     if len(parts) != 5:
         raise _wrong_parts(len(parts))
@@ -134,7 +134,8 @@ def decrypt(token: str | bytes, keys: Keys, *, enc: str | Collection[str] = "A25
     return Jwe(header, content.name, plaintext, key)
 
 
-def _ascii(token: object) -> bytes:
+def as_bytes(token: object) -> bytes:
+    """The bytes of a token that is not too large. TokenError: `token_oversize`, `token_malformed`."""
     if not isinstance(token, str | bytes):
         raise TypeError("a token is str or bytes")
     if len(token) > TOKEN_MAX:
@@ -171,26 +172,23 @@ def _refuse_bad_list(enc: object) -> None:
 
 
 def _allowed(header: Header, key: EncryptionKey, enc: str | Collection[str]) -> Content:
-    named = header.members["enc"]
-    allowed = named == enc if isinstance(enc, str) else named in enc
-    if not allowed or not key.takes(named):
+    named: str = header.members["enc"]
+    if not is_listed(header, enc) or not key.takes(named):
         raise TokenError("algorithm_not_allowed", "The content encryption of the token is not one that is allowed.")
     return CONTENTS[named]
+
+
+def is_listed(header: Header, enc: str | Collection[str]) -> bool:
+    """Whether the content encryption of the header is (one of) `enc`."""
+    named = header.members["enc"]
+    return named == enc if isinstance(enc, str) else named in enc
 
 
 def _find(head: bytes, keys: Keys) -> tuple[EncryptionKey, Header]:
     header = read_header(head)
     if header.alg not in ENCRYPTION_ALGORITHMS:
         raise TokenError("algorithm_not_allowed", "The algorithm of the token is not one that is used here.")
-    if isinstance(keys, EncryptionKey):
-        # A key without a token's key id is found; a token that names another key is not for this one.
-        key = keys if header.kid is None or header.kid == keys.kid else None
-    elif isinstance(keys, EncryptionKeySet):
-        key = keys.find(header.kid, header.alg)
-    else:
-        key = keys(header.kid)
-        if key is not None and not isinstance(key, EncryptionKey):
-            raise TypeError("a resolver returns an EncryptionKey or None")
+    key = key_for(header, keys)
     if key is None:
         raise TokenError("key_unknown", "No key answers to the key id of the token.")
     if not key.accepts(header.alg):
@@ -198,6 +196,21 @@ def _find(head: bytes, keys: Keys) -> tuple[EncryptionKey, Header]:
     if key.operations.isdisjoint(key.opening_operations):
         raise TokenError("key_invalid", "The key may not decrypt: `key_ops` says so.")
     return key, header
+
+
+def key_for(header: Header, keys: Keys) -> EncryptionKey | None:
+    """The one of `keys` that a token with this header is opened with."""
+    if isinstance(keys, EncryptionKey):
+        # A key without a token's key id is found; a token that names another key is not for this one.
+        return keys if header.kid is None or header.kid == keys.kid else None
+    if isinstance(keys, EncryptionKeySet):
+        return keys.find(header.kid, header.alg)
+    if not callable(keys):
+        raise TypeError("the keys are an EncryptionKey, an EncryptionKeySet or a resolver")
+    key = keys(header.kid)
+    if key is not None and not isinstance(key, EncryptionKey):
+        raise TypeError("a resolver returns an EncryptionKey or None")
+    return key
 
 
 def read_header(head: bytes) -> Header:

@@ -1,7 +1,9 @@
 """JWT (RFC 7519): verification and policy in one call, so that neither can be left out (RFC 8725, RFC 9068 §4).
 
-Order of decisions: size and form, header, key, signature, claims well formed, claims that the caller requires,
-`typ`, `iss`, `aud`, `nbf`, `iat`, and last `exp`: the code `token_expired` says that everything else is right.
+`sign` and `verify` are for tokens that anybody may read, `encrypt` and `decrypt` for those that only holders of a
+key can. Order of decisions: size and form, header, key, signature or decryption, claims well formed, claims that
+the caller requires, `typ`, `iss`, `aud`, `nbf`, `iat`, and last `exp`: the code `token_expired` says that everything
+else is right.
 
 Time rules. `exp` is required; a token is expired from the second `exp` on, plus `leeway` (at most 60 s). `nbf` and
 `iat` may lie in the future by 30 s or by `leeway`, whichever is more, so never by more than 60 s.
@@ -22,7 +24,8 @@ from msgspec import Meta
 
 from frontdesk.clock import EPOCH, utc
 from frontdesk.errors import TokenError
-from frontdesk.jose import b64, jws, strictjson
+from frontdesk.jose import b64, jwe, jws, strictjson
+from frontdesk.jose.encryption_keys import EncryptionKey
 from frontdesk.jose.headers import Header, media_type
 from frontdesk.jose.jws import Keys
 from frontdesk.jose.keys import Key
@@ -117,6 +120,9 @@ _values: Final = msgspec.structs.astuple
 _Verified: TypeAlias = tuple[Key, Header, Claims]
 Memo: TypeAlias = TokenMemo[_Verified]
 """Tokens that were verified before: the key, the header and the claims of each. `jwt.Memo()` makes one."""
+_Opened: TypeAlias = tuple[EncryptionKey, Header, Claims]
+EncryptedMemo: TypeAlias = TokenMemo[_Opened]
+"""The same for tokens that were decrypted before: `jwt.EncryptedMemo()` makes one."""
 
 
 def sign(claims: Mapping[str, object], key: Key, *, typ: str) -> str:
@@ -202,6 +208,144 @@ def verify_ignoring_expiry(
         expired_ok=True,
     )
     return claims
+
+
+def encrypt(
+    claims: Mapping[str, object],
+    key: EncryptionKey,
+    *,
+    typ: str,
+    random: bytes,
+    enc: str = "A256GCM",
+    signer: Key | None = None,
+) -> str:
+    """The encrypted token: its claims cannot be read without the key. Its header holds `alg`, `kid`, `enc`, `typ`.
+
+    `claims` and `typ` are as in `sign`, `random` and `enc` as in `jwe.encrypt`. A symmetric key also proves who wrote
+    the token. Everybody can encrypt to a public key, so there the claims are signed first, by `signer`: the
+    encrypted token then holds the signed one (RFC 7519 §5.2, `cty: JWT`). A symmetric key takes a `signer`, too.
+
+    TokenError as in `sign` and `jwe.encrypt`, and `algorithm_not_allowed` for an asymmetric key without `signer`.
+    """
+    _refuse_no_text(typ=typ)
+    if not isinstance(key, EncryptionKey):
+        raise TypeError("the key is not an EncryptionKey")
+    if signer is not None:
+        return jwe.encrypt(sign(claims, signer, typ=typ).encode(), key, random=random, enc=enc, cty="JWT")
+    if not key.is_symmetric:
+        raise _unsigned()
+    return jwe.encrypt(_payload(claims), key, random=random, enc=enc, typ=typ)
+
+
+def decrypt(
+    token: str | bytes,
+    keys: jwe.Keys,
+    *,
+    issuer: str,
+    audience: str | Collection[str],
+    typ: str,
+    now: datetime,
+    leeway: timedelta = _NO_TIME,
+    require: Collection[str] = (),
+    enc: str | Collection[str] = "A256GCM",
+    signers: Keys | None = None,
+    record: type[Claims] = Claims,
+    memo: EncryptedMemo | None = None,
+) -> Claims:
+    """The claims of an encrypted `token`, if it is authentic, meant for us, of the right type and valid at `now`.
+
+    The twin of `verify`, with the same policy. `keys` are symmetric ones, which only the issuer shares, and the
+    token holds the claims; or `signers` are the issuer's signature keys, and the token holds a signed one, whose
+    header says its `typ`. Without `signers` an asymmetric key is refused: anybody may have written the token.
+    `enc` lists the content encryptions that are taken. `memo` is as in `verify`, and only for use without `signers`.
+
+    Raises TokenError with a code of `codes.TOKEN_CODES`; TypeError and ValueError for misuse.
+    """
+    _refuse_misuse(issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    if memo is not None and signers is not None:
+        raise ValueError("a memo is for encrypted tokens that hold no signed one")
+    known = None if memo is None else _recall_opened(token, keys, enc, record, memo)
+    key, header, claims = known or _decrypt(token, keys, enc, signers, record)
+    try:
+        _judge(header, claims, issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    except TokenError:
+        if memo is not None and known is not None:
+            memo.drop(jwe.as_bytes(token))  # as a rule, because its time is over
+        raise
+    if memo is not None and known is None:
+        memo.keep(jwe.as_bytes(token), key.kid, (key, header, claims))
+    return claims
+
+
+def decrypt_ignoring_expiry(
+    token: str | bytes,
+    keys: jwe.Keys,
+    *,
+    issuer: str,
+    audience: str | Collection[str],
+    typ: str,
+    now: datetime,
+    leeway: timedelta = _NO_TIME,
+    require: Collection[str] = (),
+    enc: str | Collection[str] = "A256GCM",
+    signers: Keys | None = None,
+    record: type[Claims] = Claims,
+) -> Claims:
+    """As `decrypt`, but a token whose time is over is still believed.
+
+    For ending what the token names (a log-out), never for granting anything.
+    """
+    _refuse_misuse(issuer=issuer, audience=audience, typ=typ, now=now, leeway=leeway, require=require)
+    _, header, claims = _decrypt(token, keys, enc, signers, record)
+    _judge(
+        header,
+        claims,
+        issuer=issuer,
+        audience=audience,
+        typ=typ,
+        now=now,
+        leeway=leeway,
+        require=require,
+        expired_ok=True,
+    )
+    return claims
+
+
+def _decrypt(
+    token: str | bytes,
+    keys: jwe.Keys,
+    enc: str | Collection[str],
+    signers: Keys | None,
+    record: type[Claims],
+) -> _Opened:
+    """The header is the one whose `typ` counts: that of the signed token where there is one."""
+    opened = jwe.decrypt(token, keys, enc=enc)
+    if signers is None:
+        if not opened.key.is_symmetric:
+            raise _unsigned()
+        if opened.header.cty == "jwt":
+            raise TokenError("header_invalid", "The token holds another token, for which no keys were given.")
+        return opened.key, opened.header, _read(opened.plaintext, record)
+    if opened.header.cty != "jwt":
+        raise TokenError("header_invalid", "The token holds no signed one, as was expected.")
+    _, header, claims = _open(opened.plaintext, signers, record)
+    return opened.key, header, claims
+
+
+def _recall_opened(
+    token: str | bytes, keys: jwe.Keys, enc: str | Collection[str], record: type[Claims], memo: EncryptedMemo
+) -> _Opened | None:
+    known = memo.find(jwe.as_bytes(token))
+    if known is None:
+        return None
+    key, header, claims = known
+    # The key is gone, or another one has its id; another content encryption or record is asked for.
+    holds = jwe.key_for(header, keys) is key and jwe.is_listed(header, enc) and type(claims) is record
+    return known if holds else None
+
+
+def _unsigned() -> TokenError:
+    return TokenError("algorithm_not_allowed", "Anybody can encrypt to a public key: the token must hold a signed one.")
 
 
 def _open(token: str | bytes, keys: Keys, record: type[Claims]) -> _Verified:
