@@ -17,10 +17,9 @@ from frontdesk.clock import Clock
 from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX, ParsedToken, parse
 from frontdesk.core.sessions import Principal, Session, Transport, evaluate, principal_of, touch_due
 from frontdesk.errors import OverloadedError, Refusal, StoreError
-from frontdesk.jose import jwt
 from frontdesk.service.keys import KeyRing
 from frontdesk.service.settings import DeskSettings
-from frontdesk.service.tokens import KEY_UNKNOWN, Tokens, transport_claim
+from frontdesk.service.tokens import KEY_UNKNOWN, AccessClaims, Tokens
 from frontdesk.stores.protocol import ASK, Ask, Store
 
 _logger = logging.getLogger("frontdesk")
@@ -45,7 +44,7 @@ class _Claim(msgspec.Struct, frozen=True):
 
     session_id: str
     token: ParsedToken | None
-    claims: jwt.Claims | None
+    claims: AccessClaims | None
 
 
 class Authenticator:
@@ -116,7 +115,7 @@ class Authenticator:
         claims = self._tokens.verify_access_token(credential, now, expired_ok=for_log_out)
         if isinstance(claims, Refusal):
             return claims
-        if not claims.sid or transport_claim(claims) is None:
+        if not claims.sid or claims.transport is None:
             return _INVALID
         return _Claim(claims.sid, None, claims)
 
@@ -129,7 +128,7 @@ class Authenticator:
         claims = claim.claims
         if claims is None or session.credential == "session" or claims.sub != session.subject:
             return _INVALID
-        return None if transport_claim(claims) == session.transport else _TRANSPORT
+        return None if claims.transport == session.transport else _TRANSPORT
 
     def _decide(
         self, claim: _Claim, session: Session | None, transport: Transport, now: datetime

@@ -172,13 +172,16 @@ class KeyRing:
         keys = {}
         for stored in self.stored:
             if stored.state != "compromised":
-                private = self._master.unseal(stored.sealed, _context(stored.realm, stored.id))
-                keys[stored.id] = from_jwk(private)
+                # The same objects as before: what is remembered of a key's tokens holds for this very object.
+                keys[stored.id] = self._keys.get(stored.id) or self._opened(stored)
         self._keys = keys
         kinds = {key.kty == "oct" for key in keys.values()}
         # A ring that changed between HS256 and the others holds both kinds, which no KeySet does; each key has one
         # algorithm all the same, and a token is only ever held against the key that it names.
         self.verifying = KeySet(keys.values()) if len(kinds) < 2 else self._find
+
+    def _opened(self, stored: StoredKey) -> Key:
+        return from_jwk(self._master.unseal(stored.sealed, _context(stored.realm, stored.id)))
 
     def _signing_for(self, algorithm: SigningAlgorithm) -> Key | None:
         for stored in self.stored:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from frontdesk.core import credentials
 from frontdesk.core.credentials import ParsedToken
@@ -30,6 +31,18 @@ KEY_UNKNOWN: Final = Refusal("credential_invalid", "No key answers to the key id
 """The one refusal that a fresh look into the store may change: another process may have made the key."""
 
 
+_Epoch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class AccessClaims(jwt.Claims, frozen=True, kw_only=True):
+    """The claims of an access token of this desk: those of RFC 9068 and our own two."""
+
+    epochs: tuple[_Epoch, _Epoch] | None = None
+    """The epochs of the realm and of the subject at sign-in."""
+    transport: Transport | None = None
+    """The envelope that the token was issued for."""
+
+
 class AccessToken(msgspec.Struct, frozen=True):
     """A minted access token and for how long it is good from the moment it was minted."""
 
@@ -48,6 +61,7 @@ class Tokens:
         self._master = master
         self._ring = ring
         self._token_bytes = token_bytes
+        self._memo = jwt.Memo()
 
     def session_token(self, session: Session) -> str:
         """The opaque token of a session."""
@@ -95,21 +109,15 @@ class Tokens:
             claims["scope"] = " ".join(session.scope)
         return claims
 
-    def verify_access_token(self, token: bytes, now: datetime, *, expired_ok: bool = False) -> jwt.Claims | Refusal:
+    def verify_access_token(self, token: bytes, now: datetime, *, expired_ok: bool = False) -> AccessClaims | Refusal:
         """The claims of an authentic access token of this desk, or why it is refused.
 
-        `expired_ok` serves log-out alone: whoever holds an authentic token may end its session.
+        A token that was verified before is known by its bytes until it expires; the policy and all times are
+        checked each time, and its key must still be one of the ring. `expired_ok` serves log-out alone: whoever
+        holds an authentic token may end its session.
         """
-        verify = jwt.verify_ignoring_expiry if expired_ok else jwt.verify
         try:
-            return verify(
-                token,
-                self._ring.verifying,
-                issuer=self._settings.issuer,
-                audience=self._settings.accepted_audience,
-                typ=ACCESS_TOKEN_TYPE,
-                now=now,
-            )
+            return self._verify_expired(token, now) if expired_ok else self._verify(token, now)
         except TokenError as error:
             if error.code == "token_expired":
                 return Refusal("token_expired")
@@ -118,12 +126,37 @@ class Tokens:
             malformed = error.code in {"token_malformed", "token_oversize"}
             return Refusal("credential_malformed" if malformed else "credential_invalid", error.message)
 
+    def _verify(self, token: bytes, now: datetime) -> AccessClaims:
+        claims = jwt.verify(
+            token,
+            self._ring.verifying,
+            issuer=self._settings.issuer,
+            audience=self._settings.accepted_audience,
+            typ=ACCESS_TOKEN_TYPE,
+            now=now,
+            record=AccessClaims,
+            memo=self._memo,
+        )
+        assert isinstance(claims, AccessClaims)
+        return claims
+
+    def _verify_expired(self, token: bytes, now: datetime) -> AccessClaims:
+        claims = jwt.verify_ignoring_expiry(
+            token,
+            self._ring.verifying,
+            issuer=self._settings.issuer,
+            audience=self._settings.accepted_audience,
+            typ=ACCESS_TOKEN_TYPE,
+            now=now,
+            record=AccessClaims,
+        )
+        assert isinstance(claims, AccessClaims)
+        return claims
+
+    def forget_key(self, kid: str) -> None:
+        """Drop what is remembered of tokens that this key signed. They are refused as soon as the ring lacks it."""
+        self._memo.drop_key(kid)
+
     def is_authentic(self, token: ParsedToken, session: Session) -> bool:
         """Whether a parsed session or refresh token was made by this desk for this row."""
         return credentials.authentic(token, self._master.mac, self._settings.realm, session.salt)
-
-
-def transport_claim(claims: jwt.Claims) -> Transport | None:
-    """The transport that a JWT was issued for; None when the claim is not one of ours."""
-    value = claims.extra.get("transport")
-    return value if value == "cookie" or value == "bearer" else None  # noqa: PLR1714 - narrows the type
