@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
@@ -156,3 +157,51 @@ def test_nothing_but_a_token_error_comes_out(document: bytes) -> None:
     value, code = attempted(lambda: strictjson.parse(document))
     assert code == ("token_malformed" if value is None else "accepted")
     assert all(not isinstance(leaf, float) or math.isfinite(leaf) for leaf in _leaves(value))
+
+
+# --- what the fast paths rest on: the decoder refuses whatever RFC 8259 does not allow
+
+_PIECES = {
+    "structure": [b"{", b"}", b"[", b"]", b",", b":", b'"a"', b"1", b" "],
+    "numbers": [b"0", b"1", b"-", b"+", b".", b"e", b"E"],
+    "words": [b"true", b"null", b"NaN", b"Infinity", b"-", b"t", b"nul", b"'"],
+    "strings": [b'"', b"a", b":", b"\t", b"\x00", b"\x1f", b"\x7f", b"\xff", b"\xc3", b"\xa9", b"\xed\xa0\x80"],
+    "white space": [b" ", b"\t", b"\n", b"\r", b"\x0b", b"\x0c", b"\xc2\xa0", b"1", b"\xef\xbb\xbf", b"\x00"],
+}
+
+
+def _standard(document: bytes) -> Any:
+    """What the parser of the standard library reads; None where it, or UTF-8, has something against it."""
+    try:
+        return json.loads(document.decode("utf-8"), parse_constant=lambda _: 1 / 0)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+@pytest.mark.parametrize("pieces", _PIECES.values(), ids=_PIECES.keys())
+def test_the_decoder_takes_no_short_document_that_the_standard_library_refuses(pieces: list[bytes]) -> None:
+    wrapping = b"%b" if b"{" in pieces else b'{"a":"%b"}' if b'"' in pieces else b'{"a":%b}'
+    taken = 0
+    for length in range(6 if b"{" in pieces else 5):
+        for chosen in itertools.product(pieces, repeat=length):
+            document = wrapping % b"".join(chosen)
+            value, _ = attempted(lambda: strictjson.decode(document))  # noqa: B023
+            assert value is None or value == _standard(document), document
+            taken += value is not None
+    assert taken > 1
+
+
+_NAMES = [b'"a"', b'"b"', b'"a" ', b'"a"\t', b'"\\u0061"', b'"a\\""', b'":"', b'" :"', b'"{"']
+_PLAIN_VALUES = [b"1", b'"a"', b'":"', b'":a"', b'"a:"', b'" :"', b"[]", b'["a","a"]', b'{"a":1}', b'"\\":"']
+
+
+def test_counting_never_overlooks_a_duplicate() -> None:
+    plain = 0
+    for first, second in itertools.product(itertools.product(_NAMES, _PLAIN_VALUES), repeat=2):
+        document = b"{" + b",".join(b"%b:%b" % member for member in (first, second)) + b"}"
+        value = _standard(document)
+        assert isinstance(value, dict)
+        if strictjson.is_plain(document, len(value)):
+            plain += 1
+            assert not _has_duplicate(document), document
+    assert plain > 40
