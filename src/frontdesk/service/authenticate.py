@@ -17,7 +17,7 @@ from frontdesk.clock import Clock
 from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX, ParsedToken, parse
 from frontdesk.core.sessions import Principal, Session, Transport, evaluate, principal_of, touch_due
 from frontdesk.errors import OverloadedError, Refusal, StoreError
-from frontdesk.service.keys import KeyRing
+from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import KEY_UNKNOWN, AccessClaims, Tokens
 from frontdesk.stores.protocol import ASK, Ask, Store

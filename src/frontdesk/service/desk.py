@@ -17,7 +17,8 @@ from frontdesk.service.audit import Audit
 from frontdesk.service.authenticate import Authenticated, Authenticator
 from frontdesk.service.fitting import LONGEST_COOKIE_NAME, check_members
 from frontdesk.service.hashing import PasswordHasher
-from frontdesk.service.keys import KeyRing, MasterKeys, TokenBytes
+from frontdesk.service.key_ring import KeyRing
+from frontdesk.service.keys import MasterKeys, TokenBytes
 from frontdesk.service.refresh import Refreshed, Refresher
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
@@ -70,7 +71,7 @@ class Desk:
         """Open the store and load the keys. Idempotent; raises ConfigurationError or StoreError."""
         if not self._opened:
             await self.store.open()
-            await self.keys.load(self.settings.signing, self.clock.now())
+            await self.keys.load(self.settings.key_algorithms, self.clock.now())
             self._hasher.open()
             self._opened = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from frontdesk.core.passwords import PasswordPolicy
@@ -12,6 +12,9 @@ from frontdesk.core.throttle import ThrottlePolicy
 from frontdesk.errors import ConfigurationError
 
 SigningAlgorithm = Literal["ES256", "EdDSA", "RS256", "PS256", "HS256"]
+
+ENCRYPTION: Final = "A256GCM"
+"""The content encryption of encrypted access tokens; their key encrypts directly (`dir`, RFC 7518 §4.5)."""
 
 DEVELOPMENT_ISSUER = "http://localhost"
 """The issuer of a desk that was not told its base URL. Without a port: processes on one store agree on it."""
@@ -57,3 +60,9 @@ class DeskSettings:
     def accepted_audience(self) -> str:
         """The audience that access tokens are made for and must name."""
         return self.audience or self.issuer
+
+    @property
+    def key_algorithms(self) -> tuple[str, ...]:
+        """The algorithms that the desk has current keys for: that of signatures, and that of `jwe` where offered."""
+        offered: tuple[str, ...] = self.credentials
+        return (self.signing, ENCRYPTION) if "jwe" in offered else (self.signing,)

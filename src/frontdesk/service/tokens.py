@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,9 @@ from frontdesk.core.credentials import ParsedToken
 from frontdesk.core.sessions import Session, Transport
 from frontdesk.errors import Refusal, TokenError
 from frontdesk.jose import jwt, strictjson
-from frontdesk.service.keys import KeyRing, MasterKeys, TokenBytes
+from frontdesk.jose.keys import Key
+from frontdesk.service.key_ring import KeyRing
+from frontdesk.service.keys import MasterKeys, TokenBytes
 from frontdesk.service.settings import DeskSettings
 
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
@@ -85,7 +88,7 @@ class Tokens:
         if session.credential == "session":
             return 0
         payload = strictjson.serialise(self._claims(session, "x" * _JTI_LENGTH, now, session.expires_at))
-        return self._ring.token_overhead + -(-len(payload) * 4 // 3)
+        return _overhead(self._ring.signing) + -(-len(payload) * 4 // 3)
 
     def _claims(self, session: Session, jti: str, now: datetime, expires_at: datetime) -> dict[str, Any]:
         claims: dict[str, Any] = {
@@ -160,3 +163,10 @@ class Tokens:
     def is_authentic(self, token: ParsedToken, session: Session) -> bool:
         """Whether a parsed session or refresh token was made by this desk for this row."""
         return credentials.authentic(token, self._master.mac, self._settings.realm, session.salt)
+
+
+@functools.lru_cache(maxsize=8)
+def _overhead(key: Key) -> int:
+    """Octets of an access token beside its payload: header, signature and dots."""
+    token = jwt.sign({"iss": "x", "aud": "x", "exp": 0}, key, typ=ACCESS_TOKEN_TYPE)
+    return len(token) - len(token.split(".")[1])
