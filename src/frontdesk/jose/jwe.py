@@ -107,6 +107,12 @@ def decrypt(token: str | bytes, keys: Keys, *, enc: str | Collection[str] = "A25
     `token_oversize`, `token_malformed`, `header_invalid`, `algorithm_not_allowed`, `key_unknown`, `key_invalid`,
     `decryption_failed`.
     """
+    header, content, plaintext, key = unseal(token, keys, enc)
+    return Jwe(header, content.name, plaintext, key)
+
+
+def unseal(token: str | bytes, keys: Keys, enc: str | Collection[str]) -> tuple[Header, Content, bytes, EncryptionKey]:
+    """Header, content encryption, plaintext and key of a token that could be decrypted. As `decrypt`."""
     # Only headers that came with an authentic content are remembered, so a stranger cannot fill the memo.
     memo = getattr(keys, "opened_headers", None)
     if memo is None and not callable(keys):
@@ -121,17 +127,16 @@ def decrypt(token: str | bytes, keys: Keys, *, enc: str | Collection[str] = "A25
     known = memo.get(head) if memo else None
     key, header = known or _find(head, keys)
     content = _allowed(header, key, enc)
-    encrypted_key, iv, ciphertext, tag = (
-        b64.decode(encrypted_key), b64.decode(iv), b64.decode(ciphertext), b64.decode(tag),
-    )  # fmt: skip
-    cipher = key.opening(header, encrypted_key, content)
+    wrapped = encrypted_key and b64.decode(encrypted_key)  # none with `dir`
+    iv, ciphertext, tag = b64.decode(iv), b64.decode(ciphertext), b64.decode(tag)
+    cipher = key.opening(header, wrapped, content)
     plaintext = (cipher or content.decoy).open(iv, ciphertext, tag, head)
     if cipher is None or plaintext is None:
         raise TokenError("decryption_failed", "The token cannot be decrypted with this key.")
     # A header with an ephemeral key never comes again.
     if known is None and memo is not None and len(memo) < MEMO_MAX and "epk" not in header.members:
         memo[head] = key, header
-    return Jwe(header, content.name, plaintext, key)
+    return header, content, plaintext, key
 
 
 def as_bytes(token: object) -> bytes:
