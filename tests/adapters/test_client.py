@@ -30,7 +30,7 @@ def app() -> FastAPI:
 
 
 @pytest.mark.parametrize("entered", [True, False], ids=["with", "without"])
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 @pytest.mark.parametrize("transport", ["cookie", "bearer"])
 def test_somebody_is_signed_in_by_name(app: FastAPI, entered: bool, credential: Any, transport: Any) -> None:
     def visit(client: Client) -> None:

@@ -21,7 +21,7 @@ Teller = Annotated[Principal, require(roles={"teller"})]
 
 
 def description(**settings: Any) -> Description:
-    return Description(EdgeSettings(**settings), credentials=("session", "jwt"), transports=("cookie", "bearer"))
+    return Description(EdgeSettings(**settings), credentials=("session", "jwt", "jwe"), transports=("cookie", "bearer"))
 
 
 def document() -> dict[str, Any]:
@@ -87,6 +87,8 @@ def test_each_credential_in_each_envelope_has_a_security_scheme() -> None:
         "frontdeskSessionBearer": ("http", "fds_"),
         "frontdeskAccessCookie": ("apiKey", "__Host-Http-access"),
         "frontdeskAccessBearer": ("http", "JWT"),
+        "frontdeskEncryptedAccessCookie": ("apiKey", "__Host-Http-access"),
+        "frontdeskEncryptedAccessBearer": ("http", "JWE"),
         "frontdeskRefreshCookie": ("apiKey", "__Host-Http-refresh"),
     }  # fmt: skip
     used = {name for _, operation in operations(whole) for alternative in operation["security"] for name in alternative}

@@ -87,7 +87,7 @@ def test_when_authorization_is_there_it_decides(site: Site, client: Client) -> N
     assert code_of(client.get("/dashboard", headers=twice)) == "credential_malformed"
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 def test_a_credential_is_accepted_through_its_own_transport_only(site: Site, client: Client, credential: Any) -> None:
     client.sign_in_as("alice", credential=credential)
     cookie = client.cookies[SESSION if credential == "session" else ACCESS]
@@ -100,7 +100,7 @@ def test_a_credential_is_accepted_through_its_own_transport_only(site: Site, cli
     assert code_of(client.get("/dashboard"), status=401) == "transport_mismatch"
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 @pytest.mark.parametrize("transport", ["cookie", "bearer"])
 def test_every_octet_of_a_credential_counts(client: Client, credential: Any, transport: Any) -> None:
     body = client.sign_in_as("alice", credential=credential, transport=transport)
@@ -117,7 +117,7 @@ def test_every_octet_of_a_credential_counts(client: Client, credential: Any, tra
         }
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 def test_a_credential_of_another_desk_is_nothing_here(adapter: str, client: Client, credential: Any) -> None:
     foreign = make_site(adapter)
     foreign.desk = TestDesk(foreign.store, secrets_=[OTHER_SECRET])
@@ -185,7 +185,7 @@ def test_a_session_ends_when_idle_and_at_its_absolute_limit(adapter: str, transp
         assert code_of(client.get("/dashboard"), status=401) == "session_expired"
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 @pytest.mark.parametrize("transport", ["cookie", "bearer"])
 def test_a_revoked_session_is_refused_on_the_very_next_request(
     site: Site, client: Client, credential: Any, transport: Any
@@ -279,7 +279,7 @@ def test_a_route_says_which_of_its_demands_is_not_met(site: Site, client: Client
     assert client.post("/transfer").json() == {"by": "alice"}
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 def test_a_sign_in_too_long_ago_asks_for_a_new_one(site: Site, client: Client, credential: Any) -> None:
     client.sign_in_as("alice", roles={"teller"}, scope={"money"}, credential=credential)
     site.clock.advance(timedelta(minutes=5))

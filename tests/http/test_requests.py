@@ -379,7 +379,7 @@ def test_an_unknown_host_is_400_everywhere(adapter: str) -> None:
 # --- WebSockets -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 @pytest.mark.parametrize("transport", ["cookie", "bearer"])
 def test_a_websocket_knows_who_is_there(client: Client, credential: Any, transport: Any) -> None:
     client.sign_in_as("alice", credential=credential, transport=transport)

@@ -17,6 +17,8 @@ ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Lax"
 DELETED = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 ABSOLUTE = int(SessionPolicy().absolute.total_seconds())
 
+COOKIES = {"session": {SESSION}, "jwt": {ACCESS, REFRESH}, "jwe": {ACCESS, REFRESH}}
+
 
 def test_registering_answers_the_subject_and_signs_nobody_in(client: Client) -> None:
     created = register(client)
@@ -74,6 +76,9 @@ def test_guessing_is_answered_429_with_the_time_to_wait(client: Client) -> None:
          {"subject", "session", "access_token", "token_type", "expires_in", "refresh_token"}, set()),
         ({"credential": "jwt", "transport": "bearer", "refresh_in": "body"},
          {"subject", "session", "access_token", "token_type", "expires_in", "refresh_token"}, set()),
+        ({"credential": "jwe"}, {"subject", "session", "expires_in"}, {ACCESS, REFRESH}),
+        ({"credential": "jwe", "transport": "bearer"},
+         {"subject", "session", "access_token", "token_type", "expires_in", "refresh_token"}, set()),
         ({"credential": "jwt", "transport": "bearer", "refresh_in": "cookie"},
          {"subject", "session", "access_token", "token_type", "expires_in"}, {REFRESH}),
     ],
@@ -103,21 +108,21 @@ def test_each_credential_travels_in_its_envelope_and_absent_members_are_absent(
     assert client.get("/dashboard").json() == {"hello": body["subject"]}
 
 
-@pytest.mark.parametrize("first", ["session", "jwt"])
-@pytest.mark.parametrize("second", ["session", "jwt"])
+@pytest.mark.parametrize("first", ["session", "jwt", "jwe"])
+@pytest.mark.parametrize("second", ["session", "jwt", "jwe"])
 def test_a_login_deletes_the_cookies_of_the_other_credential_that_came(client: Client, first: str, second: str) -> None:
     register(client)
     login(client, credential=first)
     answer = cookies_set(login(client, credential=second))
     deleted = {name for name, value in answer.items() if value.startswith(";")}
-    assert deleted == (set() if first == second else {SESSION} if first == "session" else {ACCESS, REFRESH})
+    assert deleted == COOKIES[first] - COOKIES[second]
     assert all(answer[name] == f"; {ATTRIBUTES}; {DELETED}" for name in deleted)
-    assert set(client.cookies) == ({SESSION} if second == "session" else {ACCESS, REFRESH})
+    assert set(client.cookies) == COOKIES[second]
 
 
 def test_cookies_of_a_client_that_is_not_to_be_remembered_end_with_the_browser(client: Client) -> None:
     register(client)
-    for credential in ("session", "jwt"):
+    for credential in ("session", "jwt", "jwe"):
         set_now = cookies_set(login(client, credential=credential, remember=False))
         assert [value for value in set_now.values() if "Max-Age" in value and "Max-Age=0" not in value] == []
 
@@ -125,7 +130,7 @@ def test_cookies_of_a_client_that_is_not_to_be_remembered_end_with_the_browser(c
 @pytest.mark.parametrize(
     "options",
     [
-        {"credential": "jwe"},
+        {"credential": "jws"},
         {"credential": ""},
         {"transport": "pigeon"},
         {"credential": "session", "refresh_in": "cookie"},
@@ -148,8 +153,8 @@ def test_a_deployment_lists_what_it_allows(adapter: str) -> None:
         assert code_of(login(client, transport="cookie")) == "credential_not_allowed"
 
 
-@pytest.mark.parametrize("first", ["session", "jwt"])
-@pytest.mark.parametrize("second", ["session", "jwt"])
+@pytest.mark.parametrize("first", ["session", "jwt", "jwe"])
+@pytest.mark.parametrize("second", ["session", "jwt", "jwe"])
 def test_a_login_ends_the_session_whose_cookie_came_along(site: Site, client: Client, first: str, second: str) -> None:
     register(client)
     login(client, credential=first)
@@ -187,7 +192,7 @@ def test_a_value_that_was_planted_before_sign_in_never_becomes_a_credential(
 ) -> None:
     register(client)
     planted = "fds_" + "A" * 88
-    for credential in ("session", "jwt"):
+    for credential in ("session", "jwt", "jwe"):
         answer = client.post(
             "/auth/login",
             json={"email": EMAIL, "password": PASSWORD, "credential": credential},
@@ -214,7 +219,7 @@ def own_sign_in(client: Client, subject: str, **options: Any) -> Any:
     return client.post("/own/sign-in", json={"subject": subject, **options})
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 @pytest.mark.parametrize("transport", ["cookie", "bearer"])
 def test_an_application_signs_its_own_users_in(client: Client, credential: str, transport: str) -> None:
     answer = own_sign_in(client, "u:1", roles=["teller"], scope=["money"], credential=credential, transport=transport)
@@ -271,7 +276,7 @@ def test_signing_out_of_ones_own_application_ends_the_session_and_deletes_the_co
 
 
 def test_changed_roles_count_from_the_next_request_on(site: Site, client: Client) -> None:
-    for credential in ("session", "jwt"):
+    for credential in ("session", "jwt", "jwe"):
         own_sign_in(client, "u:1", credential=credential, scope=["money"])
         assert code_of(client.post("/transfer"), status=403) == "role_missing"
         assert client.portal is not None

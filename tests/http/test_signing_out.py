@@ -11,10 +11,10 @@ from frontdesk.testing import Client
 from tests.http.answers import ACCESS, REFRESH, SESSION, code_of, cookies_set
 from tests.http.sites import Site
 
-COOKIES: dict[str, set[str]] = {"session": {SESSION}, "jwt": {ACCESS, REFRESH}}
+COOKIES: dict[str, set[str]] = {"session": {SESSION}, "jwt": {ACCESS, REFRESH}, "jwe": {ACCESS, REFRESH}}
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 @pytest.mark.parametrize("transport", ["cookie", "bearer"])
 def test_log_out_ends_the_session_for_everybody_who_holds_its_credentials(
     site: Site, client: Client, credential: Any, transport: Any
@@ -37,7 +37,7 @@ def test_log_out_ends_the_session_for_everybody_who_holds_its_credentials(
             assert code_of(thief.post("/auth/refresh", json=token), status=401) == "session_ended"
 
 
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 @pytest.mark.parametrize("transport", ["cookie", "bearer"])
 def test_logging_out_twice_is_204_twice(client: Client, credential: Any, transport: Any) -> None:
     client.sign_in_as("alice", credential=credential, transport=transport)

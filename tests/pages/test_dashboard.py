@@ -25,7 +25,7 @@ from tests.pages.browsing import (
 SESSION = "__Host-Http-session-8000"
 ACCESS = "__Host-Http-access-8000"
 REFRESH = "__Host-Http-refresh-8000"
-CREDENTIALS = ("session", "jwt")
+CREDENTIALS = ("session", "jwt", "jwe")
 MINUTE = timedelta(minutes=1)
 
 
@@ -78,7 +78,9 @@ def test_the_dashboard_says_who_you_are_and_by_which_credential(credential: str)
         house.desk.time.advance(timedelta(minutes=3))
         text = text_of(await visitor.get("/dashboard"))
         assert f"Signed in as {ALICE}" in text
-        assert {"session": "Credential Session", "jwt": "Credential JWT"}[credential] in text
+        assert {"session": "Credential Session", "jwt": "Credential JWT", "jwe": "Credential Encrypted JWT"}[
+            credential
+        ] in text
         assert "Carried In a cookie" in text
         assert "Signed in 3 minutes ago 1 January 2026, 00:00 UTC" in text
         assert "Ends In 29 days 31 January 2026, 00:00 UTC" in text
@@ -189,7 +191,7 @@ def test_signing_out_everywhere_else_leaves_this_device(credential: str) -> None
         here = await signed_in(house, credential)
         answer = await here.post("/dashboard/sessions/end-others")
         assert (answer.status, header_of(answer, "location")) == (303, "/dashboard?done=others-ended")
-        assert [await is_recognised(other) for other in others] == [False, False]
+        assert [await is_recognised(other) for other in others] == [False] * len(CREDENTIALS)
         assert await is_recognised(here)
         page = await here.get("/dashboard?done=others-ended")
         assert len(end_buttons(page)) == 1

@@ -241,7 +241,7 @@ def test_no_log_of_a_whole_visit_holds_a_secret(tmp_path: Path) -> None:
     with Server(tmp_path) as server, visiting(server) as visitor:
         visitor.ask("POST", "/auth/register", {"email": "someone@example.com", "password": PASSWORD})
         secrets = [PASSWORD]
-        for credential in ("session", "jwt"):
+        for credential in ("session", "jwt", "jwe"):
             for transport in ("cookie", "bearer"):
                 body = visitor.sign_in("someone@example.com", credential=credential, transport=transport)
                 visitor.ask("GET", "/auth/me?token=" + (visitor.bearer or "query-value"))

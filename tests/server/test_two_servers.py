@@ -59,7 +59,7 @@ def row_of(visitor: Visitor, session: str) -> Any:
 
 
 @pytest.mark.parametrize("transport", ["cookie", "bearer"])
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 def test_what_one_server_accepts_and_ends_the_other_does_too(visitor: Visitor, credential: str, transport: str) -> None:
     signed = visitor.sign_in(visitor.email, credential=credential, transport=transport)
     for at in (0, 1):

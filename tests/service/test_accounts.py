@@ -288,7 +288,7 @@ class DemotingStore(SlowStore):
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-@pytest.mark.parametrize("credential", ["session", "jwt"])
+@pytest.mark.parametrize("credential", ["session", "jwt", "jwe"])
 def test_a_role_that_is_taken_away_during_a_sign_in_is_not_granted_by_it(
     tmp_path: Path, kind: str, credential: CredentialKind
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -22,11 +23,13 @@ from frontdesk.service.sign_in import Grant, Signed, SignInOptions
 from frontdesk.stores.protocol import ASK, StoredKey
 from tests.service.desks import OTHER_SECRET, SECRET, STORES, TestDesk, make_store, run
 
-FOUR: tuple[tuple[CredentialKind, Transport], ...] = (
+ALL: tuple[tuple[CredentialKind, Transport], ...] = (
     ("session", "cookie"),
     ("session", "bearer"),
     ("jwt", "cookie"),
     ("jwt", "bearer"),
+    ("jwe", "cookie"),
+    ("jwe", "bearer"),
 )
 GRACE = SessionPolicy().grace
 
@@ -61,7 +64,7 @@ async def code_of(desk: TestDesk, signed: Signed) -> str:
     return result.code if isinstance(result, Refusal) else "signed_in"
 
 
-@pytest.mark.parametrize(("credential", "transport"), FOUR)
+@pytest.mark.parametrize(("credential", "transport"), ALL)
 def test_every_credential_over_every_transport_is_recognised_until_it_is_signed_out(
     desk: TestDesk, credential: CredentialKind, transport: Transport
 ) -> None:
@@ -79,7 +82,7 @@ def test_every_credential_over_every_transport_is_recognised_until_it_is_signed_
     run(desk, scenario)
 
 
-@pytest.mark.parametrize(("credential", "transport"), FOUR)
+@pytest.mark.parametrize(("credential", "transport"), ALL)
 def test_a_credential_is_accepted_in_its_own_envelope_only(
     desk: TestDesk, credential: CredentialKind, transport: Transport
 ) -> None:
@@ -93,7 +96,7 @@ def test_a_credential_is_accepted_in_its_own_envelope_only(
 
 def test_the_answer_without_waiting_is_the_same_as_the_one_with(desk: TestDesk) -> None:
     async def scenario(desk: TestDesk) -> None:
-        for credential, transport in FOUR:
+        for credential, transport in ALL:
             token = presented(await signed_in(desk, credential, transport))
             at_once = desk.authenticate_now(*token)
             assert at_once is ASK or at_once == await desk.authenticate(*token)
@@ -128,7 +131,7 @@ def test_credentials_of_another_deployment_mean_nothing_here(tmp_path: Path) -> 
     stolen: list[tuple[bytes, Transport]] = []
 
     async def elsewhere(desk: TestDesk) -> None:
-        stolen.extend([presented(await signed_in(desk, c, t)) for c, t in FOUR])
+        stolen.extend([presented(await signed_in(desk, c, t)) for c, t in ALL])
 
     async def here(desk: TestDesk) -> None:
         for token in stolen:
@@ -246,15 +249,15 @@ def test_the_oldest_session_ends_when_there_are_too_many(tmp_path: Path) -> None
 
 def test_changed_rights_count_from_the_next_request_on_for_sessions_and_jwts(desk: TestDesk) -> None:
     async def scenario(desk: TestDesk) -> None:
-        devices = [await signed_in(desk, credential, transport) for credential, transport in FOUR]
+        devices = [await signed_in(desk, credential, transport) for credential, transport in ALL]
         other = await signed_in(desk, subject="bob")
-        assert await desk.update("alice", roles={"manager"}, claims={"branch": 7}) == len(FOUR)
+        assert await desk.update("alice", roles={"manager"}, claims={"branch": 7}) == len(ALL)
         for device in devices:
             result = await desk.authenticate(*presented(device))
             assert isinstance(result, Authenticated)
             assert result.principal.roles == {"manager"}
             assert result.principal.claims == {"branch": 7}
-        assert await desk.update("alice", scope=["read"]) == len(FOUR)
+        assert await desk.update("alice", scope=["read"]) == len(ALL)
         for device in devices:
             result = await desk.authenticate(*presented(device))
             assert isinstance(result, Authenticated)
@@ -271,9 +274,10 @@ def test_changed_rights_count_from_the_next_request_on_for_sessions_and_jwts(des
 def test_claims_that_do_not_fit_are_refused_by_name_and_nothing_is_created(desk: TestDesk) -> None:
     async def scenario(desk: TestDesk) -> None:
         large = {"small": 1, "portrait": "x" * 4000}
-        for transport in ("cookie", "bearer"):
+        for credential, transport in ALL[2:]:
             refused = await desk.sign_in(
-                Grant(subject="alice", claims=large), options=SignInOptions(credential="jwt", transport=transport)
+                Grant(subject="alice", claims=large),
+                options=SignInOptions(credential=credential, transport=transport),
             )
             assert isinstance(refused, Refusal)
             assert refused.code == "claims_too_large"
@@ -339,6 +343,58 @@ def test_only_what_the_deployment_offers_can_be_asked_for(tmp_path: Path) -> Non
 
     settings = DeskSettings(credentials=("jwt",), transports=("cookie",))
     run(TestDesk(make_store("memory", tmp_path), settings), scenario)
+
+
+def test_an_encrypted_access_token_shows_nothing_of_its_claims(desk: TestDesk) -> None:
+    async def scenario(desk: TestDesk) -> None:
+        signed = await desk.sign_in(
+            Grant(subject="alice-in-the-open", claims={"secret": "in-the-open"}),
+            options=SignInOptions(credential="jwe", transport="bearer"),
+        )
+        assert isinstance(signed, Signed)
+        token, transport = presented(signed)
+        parts = [base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)) for part in token.split(b".")]
+        assert len(parts) == 5
+        assert not any(b"in-the-open" in part or signed.session.id.encode() in part for part in parts)
+        result = await desk.authenticate(token, transport)
+        assert isinstance(result, Authenticated)
+        assert result.principal.claims == {"secret": "in-the-open"}
+        again = await desk.authenticate(token, transport)
+        assert again == result
+        for place in range(0, len(token), 7):
+            bent = token[:place] + (b"A" if token[place : place + 1] != b"A" else b"B") + token[place + 1 :]
+            assert isinstance(await desk.authenticate(bent, transport), Refusal)
+
+    run(desk, scenario)
+
+
+def test_each_session_takes_the_kind_of_access_token_that_was_issued_for_it(desk: TestDesk) -> None:
+    async def scenario(desk: TestDesk) -> None:
+        for credential, other in (("jwt", "jwe"), ("jwe", "jwt")):
+            signed = await signed_in(desk, credential, "bearer")  # type: ignore[arg-type]
+            swapped = msgspec.structs.replace(signed.session, credential=other)
+            token = desk._tokens.access_token(swapped, desk.time.now()).text.encode()
+            assert await desk.authenticate(token, "bearer") == Refusal("credential_invalid")
+
+    run(desk, scenario)
+
+
+@pytest.mark.parametrize("signing", ["ES256", "EdDSA", "RS256", "HS256"])
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_the_length_of_an_access_token_is_known_before_it_is_made(
+    tmp_path: Path, signing: str, credential: CredentialKind
+) -> None:
+    async def scenario(desk: TestDesk) -> None:
+        signed = await desk.sign_in(
+            Grant(subject="ålice", roles=["a", "b"], scope=["x"], claims={"name": "Zoë", "n": [1, 2.5, None]}),
+            options=SignInOptions(credential=credential, transport="bearer"),
+        )
+        assert isinstance(signed, Signed)
+        assert signed.access_token is not None
+        length = desk._tokens.access_token_length(signed.session, desk.time.now())
+        assert length == len(signed.access_token.text)
+
+    run(TestDesk(make_store("memory", tmp_path), msgspec.convert({"signing": signing}, DeskSettings)), scenario)
 
 
 # --- refreshing -----------------------------------------------------------------------------------------------------
@@ -450,10 +506,10 @@ def test_after_sign_out_no_refresh_brings_the_session_back(desk: TestDesk) -> No
 
 def test_my_other_devices_can_be_ended_and_all_of_them(desk: TestDesk) -> None:
     async def scenario(desk: TestDesk) -> None:
-        mine = [await signed_in(desk, credential, transport) for credential, transport in FOUR]
+        mine = [await signed_in(desk, credential, transport) for credential, transport in ALL]
         bob = await signed_in(desk, subject="bob")
-        assert await desk.end_all("alice", keep=mine[0].session.id) == 3
-        assert [await code_of(desk, device) for device in mine] == ["signed_in", *["session_ended"] * 3]
+        assert await desk.end_all("alice", keep=mine[0].session.id) == 5
+        assert [await code_of(desk, device) for device in mine] == ["signed_in", *["session_ended"] * 5]
         assert await desk.end_all("alice") == 1
         assert await code_of(desk, mine[0]) == "session_ended"
         assert await code_of(desk, bob) == "signed_in"
@@ -477,7 +533,7 @@ def test_realms_on_one_store_do_not_know_each_other(tmp_path: Path) -> None:
 
     async def scenario(desk: TestDesk) -> None:
         await south.open()
-        for credential, transport in FOUR:
+        for credential, transport in ALL:
             signed = await signed_in(north, credential, transport)
             assert isinstance(await south.authenticate(*presented(signed)), Refusal)
             assert not await south.end(signed.session.id, reason="revoked")
@@ -531,11 +587,11 @@ def test_a_credential_that_is_no_longer_offered_is_no_longer_accepted(tmp_path: 
     kept: list[Signed] = []
 
     async def before(desk: TestDesk) -> None:
-        kept.extend([await signed_in(desk, credential, transport) for credential, transport in FOUR])
+        kept.extend([await signed_in(desk, credential, transport) for credential, transport in ALL])
 
     async def after(desk: TestDesk) -> None:
         codes = [await code_of(desk, signed) for signed in kept]
-        assert codes == ["credential_invalid", "credential_invalid", "signed_in", "credential_invalid"]
+        assert codes == ["signed_in" if pair == ("jwt", "cookie") else "credential_invalid" for pair in ALL]
         assert isinstance(await desk.refresh(refresh_token(kept[3]), "body"), Refusal)
         assert isinstance(await desk.refresh(refresh_token(kept[2]), "cookie"), Refreshed)
 
@@ -551,7 +607,7 @@ def test_a_new_secret_in_front_keeps_everybody_signed_in(tmp_path: Path) -> None
     kept: list[Signed] = []
 
     async def before(desk: TestDesk) -> None:
-        kept.extend([await signed_in(desk, credential, transport) for credential, transport in FOUR])
+        kept.extend([await signed_in(desk, credential, transport) for credential, transport in ALL])
 
     async def after(desk: TestDesk) -> None:
         for signed in kept:

@@ -59,7 +59,7 @@ class Frontdesk:
         secret: str | bytes | Sequence[str | bytes] | None = None,
         credential: CredentialKind | None = None,
         transport: Transport | None = None,
-        credentials: Sequence[CredentialKind] = ("session", "jwt"),
+        credentials: Sequence[CredentialKind] = ("session", "jwt", "jwe"),
         transports: Sequence[Transport] = ("cookie", "bearer"),
         base_url: str = DEVELOPMENT_ISSUER,
         audience: str = "",

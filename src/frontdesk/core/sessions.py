@@ -16,8 +16,9 @@ import msgspec
 
 from frontdesk.errors import Refusal
 
-CredentialKind = Literal["session", "jwt"]
-"""What a client presents: an opaque session token, or a JWT access token with a refresh token."""
+CredentialKind = Literal["session", "jwt", "jwe"]
+"""What a client presents: an opaque session token, or an access token with a refresh token. The access token is
+signed and can be read by whoever holds it (`jwt`), or encrypted and cannot (`jwe`)."""
 
 Transport = Literal["cookie", "bearer"]
 """The envelope, fixed in the session at sign-in."""

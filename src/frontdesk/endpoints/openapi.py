@@ -55,10 +55,15 @@ class Description:
         """The shapes of bodies, by name."""
         return dict(self._components)
 
+    @property
+    def _refreshes(self) -> bool:
+        """Whether any credential on offer is refreshed."""
+        return any(credential != "session" for credential in self._credentials)
+
     def security_schemes(self) -> Json:
         """One scheme for each way in which a credential may come, and the cookie that refreshes."""
         schemes = dict(self._credential_schemes())
-        if "jwt" in self._credentials:
+        if self._refreshes:
             name = names_in_force("https", None, self._settings.cookies).refresh.decode()
             schemes[_REFRESH] = {"type": "apiKey", "in": "cookie", "name": name, "description": "A refresh token."}
         return schemes
@@ -118,7 +123,7 @@ class Description:
     def _route_security(self, route: Route) -> list[Json]:
         if route.path == "/refresh":
             session: list[Json] = [{name: []} for name, _ in self._credential_schemes() if "Session" in name]
-            by_cookie: list[Json] = [{_REFRESH: []}] if "jwt" in self._credentials else []
+            by_cookie: list[Json] = [{_REFRESH: []}] if self._refreshes else []
             return [*by_cookie, *session, {}]  # a refresh token may stand in the body
         return self.security() if route.signed_in else []
 
@@ -126,7 +131,8 @@ class Description:
         names = names_in_force("https", None, self._settings.cookies)
         kinds: Mapping[CredentialKind, tuple[str, bytes, str, str]] = {
             "session": ("Session", names.session, "An opaque session token.", "fds_"),
-            "jwt": ("Access", names.access, "An access token (RFC 9068).", "JWT"),
+            "jwt": ("Access", names.access, "A signed access token (RFC 9068).", "JWT"),
+            "jwe": ("EncryptedAccess", names.access, "An encrypted access token.", "JWE"),
         }
         for credential in self._credentials:
             kind, cookie, description, form = kinds[credential]

@@ -53,7 +53,12 @@ class Renderer:
         )
         self._templates.filters.update(day=wording.day, stamp=wording.stamp, iso=_iso)
         self._templates.globals.update(
-            title=title, dev=dev, accounts=accounts, style=_asset("style.css"), script=_asset("script.js")
+            title=title,
+            dev=dev,
+            accounts=accounts,
+            credential=wording.credential,
+            style=_asset("style.css"),
+            script=_asset("script.js"),
         )
 
     def page(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from frontdesk.core.sessions import CredentialKind
 from frontdesk.errors import Refusal
 
 _SENTENCES: Final[Mapping[str, str]] = {
@@ -156,3 +157,36 @@ def _wait(refusal: Refusal) -> str:
         return f"{seconds} second{'' if seconds == 1 else 's'}"
     # Rounded up: whoever waits as long as was said gets in.
     return span(timedelta(minutes=-(-seconds // 60)))
+
+
+class CredentialWords(NamedTuple):
+    """A credential for people: its name, "one of it", what its cookie holds, how it is checked."""
+
+    name: str
+    one: str
+    carries: str
+    checked: str
+
+
+_CREDENTIALS: Final[Mapping[CredentialKind, CredentialWords]] = {
+    "session": CredentialWords(
+        "Session", "a session", "The cookie holds a number; the desk looks you up.", "looked up at the desk"
+    ),
+    "jwt": CredentialWords(
+        "JWT",
+        "a JWT",
+        "The cookie holds a signed card that is renewed as you go.",
+        "signed, and checked with the desk",
+    ),
+    "jwe": CredentialWords(
+        "Encrypted JWT",
+        "an encrypted JWT",
+        "The cookie holds a sealed card that nobody but the desk can read.",
+        "sealed, and checked with the desk",
+    ),
+}
+
+
+def credential(kind: CredentialKind) -> CredentialWords:
+    """How a credential is called on the pages."""
+    return _CREDENTIALS[kind]

@@ -42,7 +42,7 @@ class ServerSettings:
     audience: str = ""
     title: str = "Frontdesk"
     dev: bool = False
-    credentials: tuple[CredentialKind, ...] = ("session", "jwt")
+    credentials: tuple[CredentialKind, ...] = ("session", "jwt", "jwe")
     transports: tuple[Transport, ...] = ("cookie", "bearer")
     signing: SigningAlgorithm = "ES256"
     access_token: timedelta = _POLICY.access_token
@@ -198,7 +198,7 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "audience": reading.text,
         "title": reading.text,
         "dev": reading.flag,
-        "credentials": reading.some_of("session", "jwt"),
+        "credentials": reading.some_of("session", "jwt", "jwe"),
         "transports": reading.some_of("cookie", "bearer"),
         "signing": reading.one_of("ES256", "EdDSA", "RS256", "PS256", "HS256"),
         "access_token": reading.duration,

@@ -19,7 +19,7 @@ from frontdesk.core.sessions import Principal, Session, Transport, evaluate, pri
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.settings import DeskSettings
-from frontdesk.service.tokens import KEY_UNKNOWN, AccessClaims, Tokens
+from frontdesk.service.tokens import KEY_UNKNOWN, AccessClaims, Tokens, is_encrypted
 from frontdesk.stores.protocol import ASK, Ask, Store
 
 _logger = logging.getLogger("frontdesk")
@@ -44,6 +44,7 @@ class _Claim(msgspec.Struct, frozen=True):
 
     session_id: str
     token: ParsedToken | None
+    encrypted: bool
     claims: AccessClaims | None
 
 
@@ -111,13 +112,13 @@ class Authenticator:
                 return _MALFORMED
             if token.purpose == "refresh" and not for_log_out:
                 return _REFRESH_AS_ACCESS
-            return _Claim(token.session_id, token, None)
+            return _Claim(token.session_id, token, encrypted=False, claims=None)
         claims = self._tokens.verify_access_token(credential, now, expired_ok=for_log_out)
         if isinstance(claims, Refusal):
             return claims
         if not claims.sid or claims.transport is None:
             return _INVALID
-        return _Claim(claims.sid, None, claims)
+        return _Claim(claims.sid, None, encrypted=is_encrypted(credential), claims=claims)
 
     def _match(self, claim: _Claim, session: Session) -> Refusal | None:
         """Whether the credential is one that was made for this very row."""
@@ -127,6 +128,8 @@ class Authenticator:
             return None if authentic and claim.token.purpose == expected else _INVALID
         claims = claim.claims
         if claims is None or session.credential == "session" or claims.sub != session.subject:
+            return _INVALID
+        if claim.encrypted != (session.credential == "jwe"):
             return _INVALID
         return None if claims.transport == session.transport else _TRANSPORT
 

@@ -32,7 +32,7 @@ class DeskSettings:
     realm: str = "default"
     issuer: str = DEVELOPMENT_ISSUER
     audience: str = ""
-    credentials: tuple[CredentialKind, ...] = ("session", "jwt")
+    credentials: tuple[CredentialKind, ...] = ("session", "jwt", "jwe")
     transports: tuple[Transport, ...] = ("cookie", "bearer")
     signing: SigningAlgorithm = "ES256"
     sessions: SessionPolicy = field(default_factory=SessionPolicy)
@@ -48,7 +48,7 @@ class DeskSettings:
                 f"issuer must be the deployment's base URL, such as https://desk.example; it is {self.issuer!r}"
             )
         for name, allowed, known in (
-            ("credentials", self.credentials, {"session", "jwt"}),
+            ("credentials", self.credentials, {"session", "jwt", "jwe"}),
             ("transports", self.transports, {"cookie", "bearer"}),
         ):
             if not allowed or not set(allowed) <= known or len(set(allowed)) != len(allowed):
@@ -64,5 +64,4 @@ class DeskSettings:
     @property
     def key_algorithms(self) -> tuple[str, ...]:
         """The algorithms that the desk has current keys for: that of signatures, and that of `jwe` where offered."""
-        offered: tuple[str, ...] = self.credentials
-        return (self.signing, ENCRYPTION) if "jwe" in offered else (self.signing,)
+        return (self.signing, ENCRYPTION) if "jwe" in self.credentials else (self.signing,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -13,8 +13,7 @@ from frontdesk.core import credentials
 from frontdesk.core.credentials import ParsedToken
 from frontdesk.core.sessions import Session, Transport
 from frontdesk.errors import Refusal, TokenError
-from frontdesk.jose import jwt, strictjson
-from frontdesk.jose.keys import Key
+from frontdesk.jose import jwe, jwt, strictjson
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.keys import MasterKeys, TokenBytes
 from frontdesk.service.settings import DeskSettings
@@ -22,6 +21,7 @@ from frontdesk.service.settings import DeskSettings
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
 
 _JTI_LENGTH: Final = 22
+_SAMPLE: Final = {"iss": "x", "aud": "x", "exp": 0}
 
 RESERVED_CLAIMS: Final = frozenset({
     "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "sid", "auth_time", "acr", "amr", "azp", "scope", "roles",
@@ -65,6 +65,8 @@ class Tokens:
         self._ring = ring
         self._token_bytes = token_bytes
         self._memo = jwt.Memo()
+        self._encrypted_memo = jwt.EncryptedMemo()
+        self._overheads: dict[str, int] = {}
 
     def session_token(self, session: Session) -> str:
         """The opaque token of a session."""
@@ -77,18 +79,34 @@ class Tokens:
         )
 
     def access_token(self, session: Session, now: datetime) -> AccessToken:
-        """A JWT access token (RFC 9068) for the session; it never outlives the session."""
+        """An access token (RFC 9068) for the session, signed or encrypted; it never outlives the session."""
         expires_at = min(now + self._settings.sessions.access_token, session.expires_at)
         jti = credentials.encode_id(self._token_bytes(credentials.ID_BYTES))
-        text = jwt.sign(self._claims(session, jti, now, expires_at), self._ring.signing, typ=ACCESS_TOKEN_TYPE)
+        text = self._write(self._claims(session, jti, now, expires_at), encrypted=session.credential == "jwe")
         return AccessToken(text, expires_at - now)
+
+    def _write(self, claims: Mapping[str, Any], *, encrypted: bool) -> str:
+        if not encrypted:
+            return jwt.sign(claims, self._ring.signing, typ=ACCESS_TOKEN_TYPE)
+        key = self._ring.encrypting
+        return jwt.encrypt(claims, key, typ=ACCESS_TOKEN_TYPE, random=self._token_bytes(jwe.random_size(key)))
 
     def access_token_length(self, session: Session, now: datetime) -> int:
         """How long the session's access token would be now; 0 for sessions that have none. Signs nothing."""
         if session.credential == "session":
             return 0
         payload = strictjson.serialise(self._claims(session, "x" * _JTI_LENGTH, now, session.expires_at))
-        return _overhead(self._ring.signing) + -(-len(payload) * 4 // 3)
+        return self._overhead(encrypted=session.credential == "jwe") + _base64_length(len(payload))
+
+    def _overhead(self, *, encrypted: bool) -> int:
+        """What a token has beside its claims: header, signature or IV and tag, dots. Known per key."""
+        key_id = (self._ring.encrypting if encrypted else self._ring.signing).kid
+        known = self._overheads.get(key_id)
+        if known is None:
+            text = self._write(_SAMPLE, encrypted=encrypted)
+            known = len(text) - _base64_length(len(strictjson.serialise(_SAMPLE)))
+            self._overheads = {**self._overheads, key_id: known}
+        return known
 
     def _claims(self, session: Session, jti: str, now: datetime, expires_at: datetime) -> dict[str, Any]:
         claims: dict[str, Any] = {
@@ -130,6 +148,19 @@ class Tokens:
             return Refusal("credential_malformed" if malformed else "credential_invalid", error.message)
 
     def _verify(self, token: bytes, now: datetime) -> AccessClaims:
+        if is_encrypted(token):
+            opened = jwt.decrypt(
+                token,
+                self._ring.decrypting,
+                issuer=self._settings.issuer,
+                audience=self._settings.accepted_audience,
+                typ=ACCESS_TOKEN_TYPE,
+                now=now,
+                record=AccessClaims,
+                memo=self._encrypted_memo,
+            )
+            assert isinstance(opened, AccessClaims)
+            return opened
         claims = jwt.verify(
             token,
             self._ring.verifying,
@@ -144,29 +175,34 @@ class Tokens:
         return claims
 
     def _verify_expired(self, token: bytes, now: datetime) -> AccessClaims:
-        claims = jwt.verify_ignoring_expiry(
-            token,
-            self._ring.verifying,
-            issuer=self._settings.issuer,
-            audience=self._settings.accepted_audience,
-            typ=ACCESS_TOKEN_TYPE,
-            now=now,
-            record=AccessClaims,
-        )
+        policy: dict[str, Any] = {
+            "issuer": self._settings.issuer,
+            "audience": self._settings.accepted_audience,
+            "typ": ACCESS_TOKEN_TYPE,
+            "now": now,
+            "record": AccessClaims,
+        }
+        if is_encrypted(token):
+            claims = jwt.decrypt_ignoring_expiry(token, self._ring.decrypting, **policy)
+        else:
+            claims = jwt.verify_ignoring_expiry(token, self._ring.verifying, **policy)
         assert isinstance(claims, AccessClaims)
         return claims
 
     def forget_key(self, kid: str) -> None:
         """Drop what is remembered of tokens that this key signed. They are refused as soon as the ring lacks it."""
         self._memo.drop_key(kid)
+        self._encrypted_memo.drop_key(kid)
 
     def is_authentic(self, token: ParsedToken, session: Session) -> bool:
         """Whether a parsed session or refresh token was made by this desk for this row."""
         return credentials.authentic(token, self._master.mac, self._settings.realm, session.salt)
 
 
-@functools.lru_cache(maxsize=8)
-def _overhead(key: Key) -> int:
-    """Octets of an access token beside its payload: header, signature and dots."""
-    token = jwt.sign({"iss": "x", "aud": "x", "exp": 0}, key, typ=ACCESS_TOKEN_TYPE)
-    return len(token) - len(token.split(".")[1])
+def is_encrypted(token: bytes) -> bool:
+    """Whether a token has the five parts of a JWE (RFC 7516 §3.1): what it is, not whether it is any good."""
+    return token.count(b".") == 4
+
+
+def _base64_length(octets: int) -> int:
+    return -(-octets * 4 // 3)
