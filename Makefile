@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-http lock clean setup-server setup-dev
+.PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http lock clean setup-server setup-dev
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,11 +48,14 @@ format: setup-dev ## let ruff mend what it can
 coverage: setup-dev ## after `make test`: the lines and branches that no test reached
 	$(BIN)/coverage report --skip-covered --show-missing
 
-bench: bench-core bench-http ## measure everything, side by side (docs/performance.md); best on an idle machine
+bench: bench-core bench-jose bench-http ## measure everything, side by side (docs/performance.md); best on an idle machine
 
-bench-core: setup-dev ## checks, tokens, rotations and import, in process
+bench-core: setup-dev ## checks, rotations and import, in process
 	$(BIN)/python -m bench.core
 	$(BIN)/python -m bench.footprint
+
+bench-jose: setup-dev ## tokens beside PyJWT, joserfc and the bare primitives
+	$(BIN)/python -m bench.jose
 
 bench-http: setup-dev ## cost per request, refreshes and sign-ins over HTTP; needs wrk
 	$(BIN)/python -m bench.tax
