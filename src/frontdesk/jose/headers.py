@@ -53,6 +53,9 @@ def read(head: bytes, *, refused: Collection[str]) -> Header:
     for name in _STRINGS:
         if name in members and not isinstance(members[name], str):
             raise TokenError("header_invalid", f"The header parameter `{name}` is not a string.")
+    for name in ("jku", "x5u"):  # never followed; RFC 7515 §4.1.2 and §4.1.5 ask for TLS
+        if not members.get(name, "https://").startswith("https://"):
+            raise TokenError("header_invalid", f"The header parameter `{name}` is not the address of a set of keys.")
     if "alg" not in members:
         raise TokenError("header_invalid", "The header names no algorithm.")
     if not isinstance(members.get("jwk", {}), dict):
