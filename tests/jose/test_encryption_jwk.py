@@ -235,6 +235,12 @@ def test_a_set_of_two_kinds_or_with_one_id_twice_is_refused(kinds: list[str]) ->
     assert attempted(lambda: EncryptionKeySet.from_jwks(document)) == (None, "key_invalid")
 
 
+def test_a_mixture_is_refused_even_when_one_kind_would_have_been_left_out() -> None:
+    secret = {"kty": "oct", "k": "AAAA", "alg": "HS256"}
+    document = {"keys": [key(EC).to_jwk(), secret]}
+    assert attempted(lambda: EncryptionKeySet.from_jwks(document)) == (None, "key_invalid")
+
+
 def test_a_published_set_serves_signatures_and_encryption_each_with_its_own_keys() -> None:
     signing = jwk.KeySet([minting.key("ES256"), minting.key("RS256")]).to_jwks()["keys"]
     encrypting = EncryptionKeySet([key(EC), key(OAEP)]).to_jwks()["keys"]

@@ -106,7 +106,9 @@ def _expected(name: str, value: str) -> str:
         return "header_invalid"
     other_types = {"jwk": "{}", "epk": "{}", "x5c": "[]", "p2c": "1"}
     right_type = value == other_types[name] if name in other_types else value in ('""', '"10"')
-    if not right_type or (name in ("apu", "apv") and value == '"10"'):  # not canonical
+    if not right_type or name in ("jku", "x5u"):  # no address begins like these
+        return "header_invalid"
+    if name in ("apu", "apv") and value == '"10"':  # not canonical
         return "header_invalid"
     wrong = {"alg": "algorithm_not_allowed", "enc": "algorithm_not_allowed", "kid": "key_unknown"}
     return wrong.get(name, "accepted")
@@ -125,6 +127,12 @@ def test_each_header_parameter_with_each_odd_value(name: str, value: str, separa
 def test_a_header_parameter_that_comes_twice_is_refused(name: str) -> None:
     header = json.dumps(HEADER)[:-1] + f',"{name}":"A256GCM","{name}":"A256GCM"}}'
     assert refusal(craft(header.encode()), key(GCM)) == "token_malformed"
+
+
+@pytest.mark.parametrize("name", ["jku", "x5u"])
+def test_an_address_of_keys_is_never_followed(name: str) -> None:
+    assert refusal(craft({**HEADER, name: "https://attacker.example/jwks.json"}), key(GCM)) == "accepted"
+    assert refusal(craft({**HEADER, name: "http://attacker.example/jwks.json"}), key(GCM)) == "header_invalid"
 
 
 @pytest.mark.parametrize(("name", "code"), [("alg", "header_invalid"), ("enc", "header_invalid"), ("kid", "accepted")])
@@ -277,6 +285,23 @@ def _with_epk(token: str, epk: object) -> bytes:
 
 
 _ZERO = b64.encode(bytes(32)).decode()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("ECDH-ES ")])
+def test_an_ephemeral_key_with_its_private_part_is_refused(kind: str) -> None:
+    # It is a good pair, and the token would open: but then everybody could open it.
+    pair = _pair_beside(kind)
+    public = {name: value for name, value in pair.items() if name in ("kty", "crv", "x", "y")}
+    assert refusal(_with_epk(seal(b"x", kind), public), key(kind)) == "decryption_failed"
+    assert refusal(_with_epk(seal(b"x", kind), {**public, "d": pair["d"]}), key(kind)) == "header_invalid"
+
+
+def _pair_beside(kind: str) -> dict[str, str]:
+    """The JWK of another private key on the curve of `kind`."""
+    crv = kind.split()[1]
+    if crv == "X25519":
+        return X25519Key.generate(alg="ECDH-ES").to_jwk(private=True)
+    return EcAgreementKey.generate(alg="ECDH-ES", crv=crv).to_jwk(private=True)
 
 
 @pytest.mark.parametrize("kind", ["ECDH-ES P-256", "ECDH-ES+A256KW P-256"])

@@ -20,7 +20,7 @@ from frontdesk.jose.members import EcNative, Ed25519Native, RsaNative, X25519Nat
 PEM_MAX: Final = 32 * 1024
 
 # One block. The body is checked by the parser, which skips text around blocks: hence the anchors.
-_BLOCK: Final = re.compile(rb"\s*-----BEGIN ([A-Z0-9 ]+)-----[A-Za-z0-9+/=\s]+-----END ([A-Z0-9 ]+)-----\s*")
+_BLOCK: Final = re.compile(rb"\s*-----BEGIN ((?:PRIVATE|PUBLIC) KEY)-----[A-Za-z0-9+/=\s]+-----END \1-----\s*")
 
 _Native: TypeAlias = EcNative | RsaNative | Ed25519Native | X25519Native
 
@@ -70,7 +70,7 @@ def _load(pem: str | bytes) -> _Native:
     if len(data) > PEM_MAX:
         raise TokenError("key_invalid", f"The PEM is larger than {PEM_MAX // 1024} KiB.")
     block = _BLOCK.fullmatch(data)
-    if block is None or block[1] != block[2] or block[1] not in (b"PRIVATE KEY", b"PUBLIC KEY"):
+    if block is None:
         raise TokenError("key_invalid", "This is not one PEM block of type PRIVATE KEY or PUBLIC KEY.")
     try:
         native = load_pem_private_key(data, None) if block[1] == b"PRIVATE KEY" else load_pem_public_key(data)
