@@ -404,7 +404,7 @@ def test_a_url_that_names_no_store_is_refused(url: str) -> None:
 
 def test_the_named_credential_and_transport_become_the_default() -> None:
     front = Frontdesk("memory:", credential="jwt", transport="bearer")
-    assert front.desk.settings.credentials == ("jwt", "session")
+    assert front.desk.settings.credentials == ("jwt", "session", "jwe")
     assert front.desk.settings.transports == ("bearer", "cookie")
 
 

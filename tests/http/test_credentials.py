@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from frontdesk.adapters.front import Front
 from frontdesk.core.sessions import SessionPolicy
 from frontdesk.service.settings import DeskSettings
 from frontdesk.testing import Client
@@ -121,7 +122,7 @@ def test_every_octet_of_a_credential_counts(client: Client, credential: Any, tra
 def test_a_credential_of_another_desk_is_nothing_here(adapter: str, client: Client, credential: Any) -> None:
     foreign = make_site(adapter)
     foreign.desk = TestDesk(foreign.store, secrets_=[OTHER_SECRET])
-    foreign.front._set_up(foreign.desk, foreign.front.gate.settings, foreign.front.protection)
+    Front.__init__(foreign.front, foreign.desk, foreign.front.gate.settings, foreign.front.protection)
     with foreign.client() as there:
         token = there.sign_in_as("alice", credential=credential, transport="bearer")["access_token"]
     answer = client.get("/dashboard", headers={"authorization": f"Bearer {token}"})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
+from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import Scope
 from frontdesk.core.cookies import CookieChanges
 from frontdesk.core.sessions import Principal
@@ -13,9 +14,6 @@ from frontdesk.endpoints.gate import Visit
 from frontdesk.endpoints.http import NO_STORE, Header, Request
 from frontdesk.errors import Refusal, RefusedError
 from frontdesk.service.authenticate import Authenticated
-
-if TYPE_CHECKING:
-    from frontdesk.adapters.asgi import Frontdesk
 
 SCOPE_KEY: Final = "frontdesk"
 _CLOCKS_DIFFER: Final = timedelta(seconds=30)
@@ -26,7 +24,7 @@ class Arrival:
 
     __slots__ = ("cookies", "front", "no_store", "refusal", "request", "visit")
 
-    def __init__(self, front: Frontdesk, request: Request, visit: Visit) -> None:
+    def __init__(self, front: Front, request: Request, visit: Visit) -> None:
         self.front = front
         self.request = request
         self.visit = visit

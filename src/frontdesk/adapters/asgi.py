@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from frontdesk.adapters import own_users
 from frontdesk.adapters.arrival import HasScope, Requirement, Signed, SignedOut, arrival_of, scope_of
+from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import ASGIApp, Scope
 from frontdesk.adapters.middleware import Middleware
 from frontdesk.adapters.protection import Protection
@@ -19,10 +18,8 @@ from frontdesk.core.cookies import CookieSettings
 from frontdesk.core.origin import OriginPolicy
 from frontdesk.core.passwords import DEFAULT_PARAMETERS, HashParameters, PasswordPolicy
 from frontdesk.core.sessions import CredentialKind, Principal, RefreshEnvelope, SessionPolicy, Transport
-from frontdesk.endpoints.gate import Gate
-from frontdesk.endpoints.routes import Api
 from frontdesk.endpoints.settings import EdgeSettings
-from frontdesk.errors import ConfigurationError, RefusedError
+from frontdesk.errors import ConfigurationError
 from frontdesk.service.audit import Audit, Listener
 from frontdesk.service.desk import Desk
 from frontdesk.service.settings import DEVELOPMENT_ISSUER, DeskSettings, SigningAlgorithm
@@ -32,7 +29,7 @@ from frontdesk.wiring import build_desk
 T = TypeVar("T", bound=str)
 
 
-class Frontdesk:
+class Frontdesk(Front):
     """One desk around one application.
 
     url: the store: `sqlite:///app.db`, or `memory:` for tests.
@@ -48,9 +45,6 @@ class Frontdesk:
     Raises ConfigurationError, ValueError or TypeError for what cannot be. Nothing is opened before the first request,
     or the application's start. Who starts an application without a lifespan, or mounts it, calls `close` at the end.
     """
-
-    refused: ClassVar[type[RefusedError]] = RefusedError
-    """What is raised in the application for a refusal."""
 
     def __init__(
         self,
@@ -108,56 +102,18 @@ class Frontdesk:
         protection = Protection(protect=protect, public=public)
         audit = Audit(tuple(listeners))
         desk = build_desk(url, secret=secret, settings=settings, hashing=hashing, clock=clock, audit=audit)
-        self._set_up(desk, edge, protection)
+        super().__init__(desk, edge, protection)
 
     @classmethod
     def over(cls, desk: Desk, edge: EdgeSettings, *, protect: bool = False, public: Collection[str] = ()) -> Self:
         """Around a desk that was built elsewhere: the server's, or one over a store of your own."""
         self = cls.__new__(cls)
-        self._set_up(desk, edge, Protection(protect=protect, public=public))
+        Front.__init__(self, desk, edge, Protection(protect=protect, public=public))
         return self
-
-    def _set_up(self, desk: Desk, edge: EdgeSettings, protection: Protection) -> None:
-        self.desk = desk
-        self.gate = Gate(desk, edge)
-        self.api = Api(self.gate)
-        self.protection = protection
-        self.is_open = False
-        # Per event loop: a test client runs each request in one of its own.
-        self._attempts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = (
-            weakref.WeakKeyDictionary()
-        )
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
         """The application with this desk in front of it."""
         return Middleware(app, self)
-
-    # --- opening ----------------------------------------------------------------------------------------------
-
-    async def open(self) -> None:
-        """Open the desk; whoever calls meanwhile shares the attempt. Raises ConfigurationError or StoreError."""
-        if self.is_open:
-            return
-        loop = asyncio.get_running_loop()
-        attempt = self._attempts.get(loop)
-        if attempt is None:
-            attempt = self._attempts[loop] = loop.create_task(self._open())
-            attempt.add_done_callback(lambda done: self._attempted(loop, done))
-        await asyncio.shield(attempt)
-
-    async def close(self) -> None:
-        """Finish what is under way and release the store. A later request opens it again."""
-        self.is_open = False
-        await self.desk.close()
-
-    async def _open(self) -> None:
-        await self.desk.open()
-        self.is_open = True
-
-    def _attempted(self, loop: asyncio.AbstractEventLoop, attempt: asyncio.Task[None]) -> None:
-        self._attempts.pop(loop, None)
-        if not attempt.cancelled():
-            attempt.exception()  # looked at, even if everybody who waited has gone
 
     # --- for applications with their own users ----------------------------------------------------------------
 

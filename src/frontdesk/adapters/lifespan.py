@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import ASGIApp, Message, Receive, Scope, Send
 from frontdesk.endpoints.gate import unavailable
 from frontdesk.errors import ConfigurationError, OverloadedError, StoreError
-
-if TYPE_CHECKING:
-    from frontdesk.adapters.asgi import Frontdesk
 
 _logger = logging.getLogger("frontdesk")
 
@@ -22,7 +19,7 @@ class Lifespan:
     503 until it can.
     """
 
-    def __init__(self, app: ASGIApp, front: Frontdesk) -> None:
+    def __init__(self, app: ASGIApp, front: Front) -> None:
         self._app = app
         self._front = front
         self._started = False

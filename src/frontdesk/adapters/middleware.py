@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from frontdesk.adapters.arrival import SCOPE_KEY, Arrival
+from frontdesk.adapters.front import Front
 from frontdesk.adapters.lifespan import Lifespan
 from frontdesk.adapters.messages import (
     ASGIApp,
@@ -26,9 +27,6 @@ from frontdesk.endpoints.http import Request, Response, problem
 from frontdesk.errors import ConfigurationError, OverloadedError, Refusal, RefusedError, StoreError
 from frontdesk.stores.protocol import ASK
 
-if TYPE_CHECKING:
-    from frontdesk.adapters.asgi import Frontdesk
-
 _logger = logging.getLogger("frontdesk")
 _TOO_LARGE: Final = Refusal("body_too_large")
 
@@ -39,7 +37,7 @@ class Middleware:
     A request below the prefix is answered here. Any other passes the gate, is put into the scope, and goes on.
     """
 
-    def __init__(self, app: ASGIApp, front: Frontdesk) -> None:
+    def __init__(self, app: ASGIApp, front: Front) -> None:
         self.app = app
         self.front = front
 

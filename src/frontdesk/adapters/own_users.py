@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from frontdesk.adapters.arrival import SCOPE_KEY, Arrival, Signed, SignedOut
+from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import Scope, request_of
 from frontdesk.core.envelope import Presented
 from frontdesk.core.sessions import CredentialKind, RefreshEnvelope, Transport
@@ -17,13 +18,10 @@ from frontdesk.errors import OverloadedError, Refusal, RefusedError, StoreError
 from frontdesk.service.sign_in import Grant, SignInOptions
 from frontdesk.service.sign_in import Signed as SignedIn
 
-if TYPE_CHECKING:
-    from frontdesk.adapters.asgi import Frontdesk
-
 T = TypeVar("T")
 
 
-async def sign_in(front: Frontdesk, scope: Scope, grant: Grant, options: SignInOptions) -> Signed:
+async def sign_in(front: Front, scope: Scope, grant: Grant, options: SignInOptions) -> Signed:
     """`Frontdesk.sign_in`."""
     _check(options)
     arrival = _nearest(scope)
@@ -35,7 +33,7 @@ async def sign_in(front: Frontdesk, scope: Scope, grant: Grant, options: SignInO
     return Signed(outcome.session.subject, outcome.session.id, signed_body(outcome), cookies)
 
 
-async def sign_out(front: Frontdesk, scope: Scope) -> SignedOut:
+async def sign_out(front: Front, scope: Scope) -> SignedOut:
     """`Frontdesk.sign_out`."""
     arrival = _nearest(scope)
     request, presented = _receive(front, arrival, scope, sets_cookies=False)
@@ -45,7 +43,7 @@ async def sign_out(front: Frontdesk, scope: Scope) -> SignedOut:
 
 
 async def update(
-    front: Frontdesk,
+    front: Front,
     subject: str,
     *,
     roles: Iterable[str] | None,
@@ -67,7 +65,7 @@ async def update(
 
 
 async def _sign_in(
-    front: Frontdesk, request: Request, presented: Presented, grant: Grant, options: SignInOptions
+    front: Front, request: Request, presented: Presented, grant: Grant, options: SignInOptions
 ) -> SignedIn | Refusal:
     return await front.desk.sign_in(
         grant,
@@ -84,7 +82,7 @@ def _nearest(scope: Scope) -> Arrival | None:
     return arrival if isinstance(arrival, Arrival) else None
 
 
-def _signed(front: Frontdesk, arrival: Arrival | None) -> None:
+def _signed(front: Front, arrival: Arrival | None) -> None:
     if arrival is None:
         return
     arrival.no_store = True
@@ -92,9 +90,7 @@ def _signed(front: Frontdesk, arrival: Arrival | None) -> None:
         arrival.cookies = None  # a renewal on the way in was of the session that has just ended
 
 
-def _receive(
-    front: Frontdesk, arrival: Arrival | None, scope: Scope, *, sets_cookies: bool
-) -> tuple[Request, Presented]:
+def _receive(front: Front, arrival: Arrival | None, scope: Scope, *, sets_cookies: bool) -> tuple[Request, Presented]:
     # The arrival's, since a mounted application sees another root path.
     request = arrival.request if arrival is not None else request_of(scope)
     presented = front.gate.receive(request, websocket=scope["type"] == "websocket", sets_cookies=sets_cookies)
@@ -103,7 +99,7 @@ def _receive(
     return request, presented
 
 
-async def _answered(front: Frontdesk, arrival: Arrival | None, outcome: Awaitable[T | Refusal]) -> T:
+async def _answered(front: Front, arrival: Arrival | None, outcome: Awaitable[T | Refusal]) -> T:
     try:
         result = await outcome
     except (StoreError, OverloadedError) as error:
@@ -113,7 +109,7 @@ async def _answered(front: Frontdesk, arrival: Arrival | None, outcome: Awaitabl
     return result
 
 
-def _refused(front: Frontdesk, arrival: Arrival | None, refusal: Refusal) -> RefusedError:
+def _refused(front: Front, arrival: Arrival | None, refusal: Refusal) -> RefusedError:
     # Whoever stands nearest turns what becomes of the exception into a problem document.
     return front.refused(refusal) if arrival is None else arrival.refuse(refusal)
 

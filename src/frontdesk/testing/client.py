@@ -142,7 +142,7 @@ def desks_of(app: object) -> Iterator[Frontdesk]:
         if found is None or id(found) in seen:
             continue
         seen.add(id(found))
-        if isinstance(found, Middleware):
+        if isinstance(found, Middleware) and isinstance(found.front, Frontdesk):
             yield found.front
         for middleware in getattr(found, "user_middleware", ()):
             if middleware.cls is Middleware:

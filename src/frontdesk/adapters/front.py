@@ -1,0 +1,57 @@
+"""What stands in front of an application: one desk with its gate and its API, opened when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import ClassVar
+
+from frontdesk.adapters.protection import Protection
+from frontdesk.endpoints.gate import Gate
+from frontdesk.endpoints.routes import Api
+from frontdesk.endpoints.settings import EdgeSettings
+from frontdesk.errors import RefusedError
+from frontdesk.service.desk import Desk
+
+
+class Front:
+    """The desk as the middleware and whoever stands behind it know it. Opens lazily; usable from several loops."""
+
+    refused: ClassVar[type[RefusedError]] = RefusedError
+    """What is raised in the application for a refusal."""
+
+    def __init__(self, desk: Desk, edge: EdgeSettings, protection: Protection) -> None:
+        self.desk = desk
+        self.gate = Gate(desk, edge)
+        self.api = Api(self.gate)
+        self.protection = protection
+        self.is_open = False
+        # Per event loop: a test client runs each request in one of its own.
+        self._attempts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    async def open(self) -> None:
+        """Open the desk; whoever calls meanwhile shares the attempt. Raises ConfigurationError or StoreError."""
+        if self.is_open:
+            return
+        loop = asyncio.get_running_loop()
+        attempt = self._attempts.get(loop)
+        if attempt is None:
+            attempt = self._attempts[loop] = loop.create_task(self._open())
+            attempt.add_done_callback(lambda done: self._attempted(loop, done))
+        await asyncio.shield(attempt)
+
+    async def close(self) -> None:
+        """Finish what is under way and release the store. A later request opens it again."""
+        self.is_open = False
+        await self.desk.close()
+
+    async def _open(self) -> None:
+        await self.desk.open()
+        self.is_open = True
+
+    def _attempted(self, loop: asyncio.AbstractEventLoop, attempt: asyncio.Task[None]) -> None:
+        self._attempts.pop(loop, None)
+        if not attempt.cancelled():
+            attempt.exception()  # looked at, even if everybody who waited has gone
