@@ -141,9 +141,9 @@ def test_in_each_listed_class_a_peer_accepts_what_we_refuse(name: str) -> None:
 
 
 def test_a_difference_that_is_not_listed_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.jose.differences.ours", lambda _: (None, "signature_invalid"))
+    monkeypatch.setattr("tests.jose.differences.ours", lambda *_, **__: (None, "signature_invalid"))
     with pytest.raises(AssertionError, match="accept what we refuse"):
         judge(_with())
-    monkeypatch.setattr("tests.jose.differences.ours", lambda _: ({"sub": "mallory"}, "accepted"))
+    monkeypatch.setattr("tests.jose.differences.ours", lambda *_, **__: ({"sub": "mallory"}, "accepted"))
     with pytest.raises(AssertionError, match="PyJWT reads"):
         judge(_with())

@@ -86,6 +86,8 @@ def _expected(name: str, value: str) -> str:
         return "token_malformed"
     if name in _REFUSED:
         return "header_invalid"
+    if name in ("jku", "x5u"):  # none of the values is the address of keys
+        return "header_invalid"
     right_type = {"jwk": value == "{}", "x5c": value == "[]"}.get(name, value in ('""', '"1"'))
     if not right_type:
         return "header_invalid"
