@@ -6,6 +6,8 @@ PORT ?= 8000
 DATA ?=
 # Further arguments for `make lock`, for example LOCK=--upgrade.
 LOCK ?=
+# How long `make fuzz` looks.
+SECONDS ?= 60
 
 BIN := .venv/bin
 # The order of sets and dicts of str does not change from run to run.
@@ -15,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http lock clean setup-server setup-dev
+.PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http fuzz lock clean setup-server setup-dev setup-fuzz
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -62,17 +64,25 @@ bench-http: setup-dev ## cost per request, refreshes and sign-ins over HTTP; nee
 	$(BIN)/python -m bench.refreshing
 	$(BIN)/python -m bench.signing_in
 
+fuzz: setup-fuzz ## tokens from mutated bytes, read by us and our peers (SECONDS=60)
+	$(BIN)/python -m fuzz.tokens $(SECONDS)
+
 lock: setup-dev ## write the lock files anew (LOCK=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	$(COMPILE) --extra server --group build pyproject.toml --constraints requirements/dev.txt \
 		--output-file requirements/server.txt
+	$(COMPILE) --group build --group fuzz pyproject.toml --constraints requirements/dev.txt \
+		--output-file requirements/fuzz.txt
 
 clean: ## remove everything that these targets made, databases excepted
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist
-	find src tests examples bench -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* .fuzz build dist
+	find src tests examples bench fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 setup-server:
 	@scripts/setup server
 
 setup-dev:
 	@scripts/setup dev
+
+setup-fuzz:
+	@scripts/setup fuzz
