@@ -235,7 +235,11 @@ def test_the_readme_shows_the_command(target: str) -> None:
 
 def test_every_target_has_a_line_of_help() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z][a-z-]*):(?!=)", makefile, re.MULTILINE)) - {"setup-server", "setup-dev", "setup-fuzz"}
+    targets = set(re.findall(r"^([a-z][a-z-]*):(?!=)", makefile, re.MULTILINE)) - {
+        "setup-server",
+        "setup-dev",
+        "setup-fuzz",
+    }
     helped = set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
     assert {"serve", "test", "test-faults"} <= targets
     assert targets == helped
