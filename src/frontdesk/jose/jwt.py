@@ -375,9 +375,8 @@ def _judge(
     expired_ok: bool = False,
 ) -> None:
     """The policy, on claims that are well formed. It runs for a remembered token like for a new one."""
-    for name in require:
-        if not _holds(claims, name):
-            raise TokenError("claim_missing", f"The claim `{name}` is missing.")
+    if require:
+        _refuse_missing(claims, require)
     if header.typ != typ and header.typ != media_type(typ):
         raise TokenError("type_mismatch", "The token is of another type.")
     if claims.iss != issuer:
@@ -385,12 +384,13 @@ def _judge(
     if claims.aud != audience and not _is_addressed(claims.aud, audience):
         raise TokenError("audience_mismatch", "The token was issued for somebody else.")
     moment = now.timestamp()
-    latest = moment + (max(FUTURE_SECONDS, leeway.total_seconds()) if leeway else FUTURE_SECONDS)
+    slack = leeway.total_seconds() if leeway else 0
+    latest = moment + (max(FUTURE_SECONDS, slack) if leeway else FUTURE_SECONDS)
     if claims.nbf is not None and claims.nbf > latest:
         raise TokenError("token_not_yet_valid", "The token is not valid yet.")
     if claims.iat is not None and claims.iat > latest:
         raise TokenError("token_not_yet_valid", "The token was issued in the future.")
-    if moment >= claims.exp + (leeway.total_seconds() if leeway else 0) and not expired_ok:
+    if moment >= claims.exp + slack and not expired_ok:
         raise TokenError("token_expired", "The token has expired.")
 
 
@@ -487,10 +487,11 @@ def _first_fault(members: Mapping[str, Any], types: Mapping[str, Any]) -> TokenE
     return TokenError("claim_missing", f"The claim `{missing}` is missing.")
 
 
-def _holds(claims: Claims, name: str) -> bool:
-    if name in _form(type(claims)).types:
-        return getattr(claims, name) is not None
-    return name in claims.extra
+def _refuse_missing(claims: Claims, require: Collection[str]) -> None:
+    types = _form(type(claims)).types
+    for name in require:
+        if getattr(claims, name) is None if name in types else name not in claims.extra:
+            raise TokenError("claim_missing", f"The claim `{name}` is missing.")
 
 
 def _fits(value: object, kind: Any) -> bool:
