@@ -47,7 +47,7 @@ async def _held(vfs: FaultyVFS, store: SQLiteStore) -> tuple[Gate, asyncio.Task[
     """The writing thread stands before the sync of a commit, until the gate is opened."""
     gate = Gate("sync", "desk.db-wal")
     vfs.hook = gate
-    first: asyncio.Task[object] = asyncio.ensure_future(store.check())
+    first: asyncio.Task[object] = asyncio.ensure_future(store.put_once(REALM, "held", b"k", b"v", expires_at=LATER))
     assert await asyncio.to_thread(gate.reached.wait, 60)
     return gate, first
 
@@ -196,7 +196,7 @@ def test_when_the_disk_fails_the_whole_batch_is_undone_and_the_store_goes_on(
             await create(store, *(a_session(number, subject=str(number)) for number in range(100)))
             before = [store.peek_session(REALM, sid(number)) for number in range(100)]
             # Somebody else writes, so that the writer has to look at the files again.
-            await _by_another(tmp_path / "desk.db", lambda other: other.check())
+            await _by_another(tmp_path / "desk.db", lambda other: create(other, a_session(200)))
             vfs.hook = raising(what, "desk.db-wal", fault)
             calls = [store.end_session(REALM, sid(number), reason="revoked", now=T0) for number in range(100)]
             outcomes = await asyncio.gather(*calls, return_exceptions=True)

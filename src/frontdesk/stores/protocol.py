@@ -115,7 +115,10 @@ class Store(Protocol):
         ...
 
     async def check(self) -> None:
-        """Return when the store answers reads and accepts writes; else raise StoreError."""
+        """Return when the store answers reads and accepts writes; else raise StoreError.
+
+        Strangers cause it: it writes nothing that lasts, and its yes may be a second old.
+        """
         ...
 
     # --- sessions ---------------------------------------------------------------------------------------------

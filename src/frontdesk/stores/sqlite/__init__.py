@@ -92,7 +92,7 @@ class SQLiteStore:
 
     async def check(self) -> None:
         await self._ask(records.history)
-        await self._write(records.write_probe)
+        await self._opened().writer.probe()
 
     # --- sessions ---------------------------------------------------------------------------------------------
 

@@ -210,8 +210,12 @@ def purge(connection: apsw.Connection, now: datetime, limit: int) -> int:
 
 
 def write_probe(connection: apsw.Connection) -> None:
-    """Prove that writing is possible: changes one value to another, since SQLite spares the write of an equal one."""
+    """Write a row to the log, which the caller's ROLLBACK takes back: `cache_flush` writes before any COMMIT.
+
+    A value is changed to another, since SQLite spares the write of an equal one.
+    """
     connection.execute(
         "INSERT INTO meta (name, value) VALUES ('probe', '0')"
         " ON CONFLICT (name) DO UPDATE SET value = CASE value WHEN '0' THEN '1' ELSE '0' END"
     )
+    connection.cache_flush()

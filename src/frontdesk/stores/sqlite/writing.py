@@ -21,6 +21,7 @@ from frontdesk.clock import Timer
 from frontdesk.errors import OverloadedError, StoreError
 from frontdesk.stores.sqlite.faults import store_error
 from frontdesk.stores.sqlite.opening import DatabaseFile, Patience
+from frontdesk.stores.sqlite.records import write_probe
 
 T = TypeVar("T")
 Operation = Callable[[apsw.Connection], T]
@@ -30,6 +31,8 @@ _YIELD_SECONDS: Final = 0.0012
 """Longer than the longest sleep of another process's `Patience`, so that it finds the lock free once."""
 _YIELDS: Final = 8
 _PROBE_EVERY: Final = 16
+_PROVED_FOR: Final = 1.0
+"""Seconds for which a probe that went through answers those after it."""
 
 # After these the transaction is gone or cannot be trusted, whatever savepoint it happened in.
 _FATAL: Final = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.NoMemError, apsw.BusyError)
@@ -38,10 +41,11 @@ _FATAL: Final = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBErr
 class _Job(Generic[T]):
     """One accepted operation, and where its outcome is awaited."""
 
-    __slots__ = ("delivered", "error", "future", "loop", "operation", "result")
+    __slots__ = ("delivered", "error", "future", "loop", "operation", "probes", "result")
 
-    def __init__(self, operation: Operation[T], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, operation: Operation[T], loop: asyncio.AbstractEventLoop, *, probes: bool) -> None:
         self.operation = operation
+        self.probes = probes
         self.loop = loop
         self.future: asyncio.Future[T] = loop.create_future()
         self.result: T | None = None
@@ -95,6 +99,8 @@ class Writer:
         self._stopping = False
         self._yields = 0
         self._since_probe = 0
+        self._timer = timer
+        self._proved_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="frontdesk-sqlite-write", daemon=True)
 
     def connect(self) -> apsw.Connection:
@@ -107,13 +113,23 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    async def perform(self, operation: Operation[T]) -> T:
-        """The outcome of an operation, after COMMIT.
+    async def probe(self) -> None:
+        """Return if a write would go through now, or was found to a second ago. Leaves nothing behind.
+
+        Anybody may cause this (a health endpoint asks nobody who he is), so it costs no sync, and those who ask
+        while one is under way share the next.
+        """
+        proved_at = self._proved_at
+        if self._refusal or proved_at is None or not 0 <= self._timer() - proved_at < _PROVED_FOR:
+            await self.perform(write_probe, probes=True)
+
+    async def perform(self, operation: Operation[T], *, probes: bool = False) -> T:
+        """The outcome of an operation, after COMMIT; of one that only `probes`, after ROLLBACK.
 
         Cancelled before its turn, the operation is withdrawn; later, the cancellation arrives when it is settled. So
         whoever cancelled and waited for the task finds it done or not done, and not about to happen.
         """
-        job = self._accept(operation)
+        job = self._accept(operation, probes=probes)
         try:
             return await job.future
         except asyncio.CancelledError:
@@ -121,10 +137,10 @@ class Writer:
                 await job.settled()
             raise
 
-    def _accept(self, operation: Operation[T]) -> _Job[T]:
+    def _accept(self, operation: Operation[T], *, probes: bool = False) -> _Job[T]:
         if self._refusal:
             raise StoreError(self._refusal)
-        job = _Job(operation, asyncio.get_running_loop())
+        job = _Job(operation, asyncio.get_running_loop(), probes=probes)
         with self._changed:
             if self._stopping:
                 raise StoreError("the store is closed")
@@ -166,7 +182,9 @@ class Writer:
                 more = bool(self._jobs)
             if not batch:
                 return
-            self._commit(batch)
+            for alike in ([job for job in batch if not job.probes], [job for job in batch if job.probes]):
+                if alike:
+                    self._commit(alike)
             self._give_way(busy=more or bool(self._jobs))
 
     def _commit(self, batch: Sequence[_Job[Any]]) -> None:
@@ -178,15 +196,24 @@ class Writer:
                 finally:
                     self._leave_transaction(connection)
         except apsw.Error as fault:
-            _fail(batch, store_error(fault, self._connection))
+            self._failed(batch, store_error(fault, self._connection))
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, and the thread must go on
-            _fail(batch, error)
+            self._failed(batch, error)
         _settle(batch)
+
+    def _failed(self, batch: Sequence[_Job[Any]], error: Exception) -> None:
+        self._proved_at = None
+        _fail(batch, error)
 
     def _transact(self, connection: apsw.Connection, batch: Sequence[_Job[Any]]) -> None:
         connection.execute("BEGIN IMMEDIATE")
         self._file.verify(connection)
         self._file.verify_beside()
+        if batch[0].probes:
+            batch[0].operation(connection)  # it speaks for all of them
+            connection.execute("ROLLBACK")
+            self._proved_at = self._timer()
+            return
         for job in batch:
             _attempt(connection, job)
         connection.execute("COMMIT")
