@@ -16,7 +16,7 @@ from frontdesk.core.sessions import LARGEST_ABSOLUTE, Epochs
 EntryKind = Literal["session", "subject", "key", "all"]
 
 LARGEST_ACCESS_TOKEN: Final = timedelta(minutes=60)
-"""No configuration accepts an access token for longer (SECURITY 4.5)."""
+"""No configuration accepts an access token for longer."""
 
 SKEW: Final = timedelta(minutes=2)
 """Leeway of a remote verifier plus the largest clock difference between nodes."""

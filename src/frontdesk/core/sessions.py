@@ -108,7 +108,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPolicy:
-    """Every time limit of sessions and tokens, in one place (SECURITY 4.4, 4.5; NIST SP 800-63B-4 §2.1.3).
+    """Every time limit of sessions and tokens, in one place (NIST SP 800-63B-4 §2.1.3, AAL1).
 
     idle: a session unused for this long ends. absolute: no session lives longer. access_token: lifetime of a
     JWT. grace: how long after a mint a refresh answers without minting (`core.rotation`); it must exceed two round

@@ -30,6 +30,11 @@ _logger = logging.getLogger("frontdesk")
 
 _HOST_UNKNOWN: Final = Refusal("host_unknown")
 _CROSS_ORIGIN: Final = Refusal("cross_origin")
+_NO_BROWSER: Final = frozenset({"form_without_origin", "content_type_unusable", "origin_missing"})
+_UNDECLARED: Final = Refusal(
+    "cross_origin",
+    "The request does not say where it comes from. From a command line, declare the body as application/json.",
+)
 STORE_UNAVAILABLE: Final = Refusal("store_unavailable")
 _RENEWABLE: Final = frozenset({"token_expired", "not_signed_in"})
 
@@ -126,7 +131,7 @@ class Gate:
                 path=request.path[:200],
             )
         )
-        return _CROSS_ORIGIN
+        return _UNDECLARED if verdict.reason in _NO_BROWSER else _CROSS_ORIGIN
 
     def _renewable(self, request: Request, presented: Presented, result: Authenticated | Refusal | Ask) -> bool:
         """Whether this is a page navigation whose access cookie is gone while a refresh cookie came along."""

@@ -66,7 +66,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     cookies: CookieChanges = CookieChanges()
 
     def header_list(self) -> list[Header]:
-        """All headers in ASGI form; whoever sets a cookie is never stored by a cache (failure 32)."""
+        """All headers in ASGI form; whoever sets a cookie is never stored by a cache."""
         headers = [*self.headers, (b"content-length", str(len(self.body)).encode())]
         if self.cookies:
             headers = [header for header in headers if header[0] != b"cache-control"]
@@ -100,7 +100,7 @@ def empty_response(status: int = 204, *, cookies: CookieChanges | None = None) -
 def problem_document(refusal: Refusal) -> dict[str, Any]:
     """The members of a problem document (RFC 9457) for a refusal.
 
-    `type` names the code's entry in docs/errors.md as a relative reference.
+    `type` is a URN made of the code, which docs/errors.md explains.
     """
     document: dict[str, Any] = {
         "type": f"urn:frontdesk:error:{refusal.code}",

@@ -12,7 +12,7 @@ from frontdesk.errors import Refusal, TokenError
 from frontdesk.jose import strictjson
 
 CREDENTIAL_LIMIT: Final = 4096
-"""Octets of a cookie's name and value together that browsers keep (6265bis §5.6; C3)."""
+"""Octets of a cookie's name and value together that browsers keep (6265bis §5.6)."""
 
 LONGEST_COOKIE_NAME: Final = 64
 """Octets that a cookie's name may take, prefix and suffix included; `endpoints.settings` is held to it. Used where no
