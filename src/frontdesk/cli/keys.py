@@ -6,8 +6,8 @@ import typer
 
 from frontdesk.cli.opening import ConfigOption, JsonOption, StoreOption, with_desk
 from frontdesk.cli.output import day, print_json, print_table
+from frontdesk.core.keyring import StoredKey
 from frontdesk.service.desk import Desk
-from frontdesk.stores.protocol import StoredKey
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Signing keys: list.")
 

@@ -88,8 +88,17 @@ class Refreshed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChanged(Event):
+    """A key of access tokens has another state; `compromised` means that it was given up."""
+
+    name: ClassVar[str] = "key_changed"
+    key_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateCookie(Event):
-    """A protected cookie name came twice: somebody may be planting cookies (SECURITY F1)."""
+    """A protected cookie name came twice: somebody may be planting cookies from a sub-domain."""
 
     name: ClassVar[str] = "duplicate_cookie"
 

@@ -54,7 +54,7 @@ class Application:
         self.settings = settings
         self.desk = build_server_desk(settings, clock=clock)
         self.root = Root(Gate(self.desk, settings.edge()), title=settings.title, dev=settings.dev)
-        self._maintenance = Maintenance(self.desk.store, self.desk.clock)
+        self._maintenance = Maintenance(self.desk.store, self.desk.clock, rotate=self.desk.rotate_keys)
         self._timer = timer
         self._https = settings.public_scheme == "https"
 

@@ -1,4 +1,7 @@
-"""Housekeeping beside the requests: what no decision needs any more is removed, in batches, about once a minute."""
+"""Housekeeping beside the requests, about once a minute.
+
+What no decision needs any more is removed, in batches; the keys of access tokens are rotated when that is due.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ _logger = logging.getLogger("frontdesk.server")
 class Maintenance:
     """Purges the store of one process until it is cancelled.
 
-    wait: sleeps for so many seconds. chance: a number from 0 to 1; each pause is between three quarters and five
-    quarters of `every`, so that several processes do not meet at the writer's lock.
+    rotate: does what is due for the keys. wait: sleeps for so many seconds. chance: a number from 0 to 1; each pause is
+    between three quarters and five quarters of `every`, so that several processes do not meet at the writer's lock.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Maintenance:
         store: Store,
         clock: Clock,
         *,
+        rotate: Callable[[], Awaitable[object]] | None = None,
         every: timedelta = EVERY,
         batch: int = BATCH,
         wait: Wait = asyncio.sleep,
@@ -42,6 +46,7 @@ class Maintenance:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._rotate = rotate
         self._every = every
         self._batch = batch
         self._wait = wait
@@ -64,12 +69,17 @@ class Maintenance:
         """Pause, sweep, and again. A store that cannot be asked is asked again after the next pause."""
         while True:
             await self._wait(self._every.total_seconds() * (0.75 + self._chance() / 2))
-            try:
-                await self.sweep()
-            except (StoreError, OverloadedError) as error:
-                _logger.warning("housekeeping has to wait: %s %s", error.message, error.detail)
-            except Exception:
-                _logger.exception("housekeeping failed; it will be tried again")
+            await self._attempt(self.sweep)
+            if self._rotate is not None:
+                await self._attempt(self._rotate)
+
+    async def _attempt(self, chore: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await chore()
+        except (StoreError, OverloadedError) as error:
+            _logger.warning("housekeeping has to wait: %s %s", error.message, error.detail)
+        except Exception:
+            _logger.exception("housekeeping failed; it will be tried again")
 
     async def sweep(self) -> int:
         """Remove what is due, a batch at a time so that requests come in between; returns how many records."""

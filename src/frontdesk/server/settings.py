@@ -45,6 +45,7 @@ class ServerSettings:
     credentials: tuple[CredentialKind, ...] = ("session", "jwt", "jwe")
     transports: tuple[Transport, ...] = ("cookie", "bearer")
     signing: SigningAlgorithm = "ES256"
+    key_rotation: timedelta = timedelta(days=30)
     access_token: timedelta = _POLICY.access_token
     session_idle: timedelta = _POLICY.idle
     session_absolute: timedelta = _POLICY.absolute
@@ -151,6 +152,7 @@ class ServerSettings:
             credentials=self.credentials,
             transports=self.transports,
             signing=self.signing,
+            key_rotation=self.key_rotation or None,
             sessions=SessionPolicy(
                 idle=self.session_idle,
                 absolute=self.session_absolute,
@@ -201,6 +203,7 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "credentials": reading.some_of("session", "jwt", "jwe"),
         "transports": reading.some_of("cookie", "bearer"),
         "signing": reading.one_of("ES256", "EdDSA", "RS256", "PS256", "HS256"),
+        "key_rotation": reading.duration,
         "access_token": reading.duration,
         "session_idle": reading.duration,
         "session_absolute": reading.duration,

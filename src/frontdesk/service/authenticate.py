@@ -1,4 +1,4 @@
-"""Checking a request: credential → authentic → session → principal (DESIGN §5).
+"""Checking a request: credential → authentic → session → principal.
 
 Synchronous when the store can answer at once; the same steps await the store when it cannot. Everything that is not
 a clear yes is a `Refusal`; a fault of the store raises `StoreError`, which the edge answers with 503.
@@ -23,6 +23,9 @@ from frontdesk.service.tokens import KEY_UNKNOWN, AccessClaims, Tokens, is_encry
 from frontdesk.stores.protocol import ASK, Ask, Store
 
 _logger = logging.getLogger("frontdesk")
+
+_WITHOUT_KEY: Final = (SESSION_PREFIX, REFRESH_PREFIX)
+"""How credentials begin that are made under the master secret and not under a key of the ring."""
 
 _MALFORMED: Final = Refusal("credential_malformed")
 _INVALID: Final = Refusal("credential_invalid")
@@ -69,14 +72,17 @@ class Authenticator:
         session = self._store.peek_session(self._realm, claim.session_id)
         if session is ASK:
             return ASK
+        # After the row: what it is compared with is then as new as the row. A session token needs no key of the ring.
+        if claim.claims is not None and self._keys.has_moved():
+            return ASK
         return self._decide(claim, session, transport, now)
 
     async def check(self, credential: bytes, transport: Transport) -> Authenticated | Refusal:
         """Decide, asking the store. Raises StoreError on a fault of the store."""
         now = self._clock.now()
+        if not credential.startswith(_WITHOUT_KEY):
+            await self._keys.catch_up()
         claim = self._read(credential, now)
-        if claim is KEY_UNKNOWN and await self._keys.look_again(now):
-            claim = self._read(credential, now)
         if isinstance(claim, Refusal):
             return claim
         session = await self._store.read_session(self._realm, claim.session_id)
@@ -89,6 +95,8 @@ class Authenticator:
         is shown in, since ending the session is all that the answer is used for.
         """
         now = self._clock.now()
+        if not credential.startswith(_WITHOUT_KEY):
+            await self._keys.catch_up()
         claim = self._read(credential, now, for_log_out=True)
         if isinstance(claim, Refusal):
             return claim
@@ -106,7 +114,7 @@ class Authenticator:
             await asyncio.gather(*self._touching.values(), return_exceptions=True)
 
     def _read(self, credential: bytes, now: datetime, *, for_log_out: bool = False) -> _Claim | Refusal:
-        if credential.startswith((SESSION_PREFIX, REFRESH_PREFIX)):
+        if credential.startswith(_WITHOUT_KEY):
             token = parse(credential)
             if token is None:
                 return _MALFORMED

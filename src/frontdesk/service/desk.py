@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from frontdesk.clock import Clock, SystemClock
-from frontdesk.core.events import SessionEnded, SubjectRevoked
+from frontdesk.core.events import KeyChanged, SessionEnded, SubjectRevoked
+from frontdesk.core.keyring import Plan
 from frontdesk.core.sessions import EndReason, RefreshEnvelope, Session, Transport
 from frontdesk.errors import Refusal
 from frontdesk.service.accounts import Accounts
@@ -81,6 +82,24 @@ class Desk:
         self._hasher.close()
         await self.store.close()
         self._opened = False
+
+    # --- keys -------------------------------------------------------------------------------------------------
+
+    async def rotate_keys(self, *, at_once: bool = False) -> Plan:
+        """Do what is due for the keys of access tokens (docs/keys.md); returns what this call did.
+
+        To be called every few minutes or hours, by any number of processes: of those that find the same thing due
+        one does it. `at_once`: a next key is made now, whatever the age of the current one.
+        """
+        every = self.settings.key_rotation or None
+        return self._report_keys(await self.keys.rotate(self.clock.now(), every=every, at_once=at_once))
+
+    async def give_up_key(self, key_id: str) -> Plan:
+        """A key fell into other hands: every token of it is refused from now on, in every process on the store.
+
+        If it signed, another one does so at once. Sessions stay; their clients refresh. Empty: no such key.
+        """
+        return self._report_keys(await self.keys.give_up(key_id, self.clock.now()))
 
     # --- requests ---------------------------------------------------------------------------------------------
 
@@ -191,6 +210,11 @@ class Desk:
                 SubjectRevoked(at=now, realm=self.settings.realm, address=address, subject=subject, sessions=len(ended))
             )
         return len(ended)
+
+    def _report_keys(self, done: Plan) -> Plan:
+        for move in done.moves:
+            self.audit(KeyChanged(at=self.clock.now(), realm=self.settings.realm, key_id=move.id, state=move.becomes))
+        return done
 
     def _report_end(self, session: Session, reason: EndReason, address: str) -> None:
         self.audit(

@@ -1,16 +1,18 @@
 """The keys of access tokens: one family that signs, and one that encrypts where encrypted tokens are offered.
 
-They are in the store, their secret parts sealed under the master secret.
+They are in the store, their secret parts sealed under the master secret. `core.keyring` says when each of them
+signs and verifies; here that is applied, and noticed when another process has done it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final
 
 import msgspec
 
+from frontdesk.core import keyring
+from frontdesk.core.keyring import KeyState, Plan, StoredKey
 from frontdesk.jose import encryption_jwk, jwe, jws
 from frontdesk.jose.encryption_jwk import EncryptionKeySet
 from frontdesk.jose.encryption_keys import DirectKey, EncryptionKey
@@ -18,13 +20,15 @@ from frontdesk.jose.jwk import KeySet, from_jwk
 from frontdesk.jose.keys import EcKey, Key, OctKey, OkpKey, RsaKey
 from frontdesk.service.keys import MIN_SECRET_BYTES, MasterKeys, TokenBytes
 from frontdesk.service.settings import ENCRYPTION
-from frontdesk.stores.protocol import Store, StoredKey
-
-_LOOK_AGAIN: Final = timedelta(seconds=10)
+from frontdesk.stores.protocol import Store
 
 
 class KeyRing:
-    """The keys of one realm, loaded once from the store; makes the first ones."""
+    """The keys of one realm as the store has them; makes the first ones.
+
+    What is held here is as new as `version`. Who verifies asks `has_moved` after the look at the session's row, or
+    awaits `catch_up` before; who mints awaits `catch_up`.
+    """
 
     def __init__(self, store: Store, master: MasterKeys, realm: str, token_bytes: TokenBytes) -> None:
         self._store = store
@@ -41,7 +45,9 @@ class KeyRing:
         """The keys that signed access tokens are verified with."""
         self.decrypting: jwe.Keys = EncryptionKeySet(())
         """The keys that encrypted access tokens are opened with; all are symmetric."""
-        self._looked_at: datetime | None = None
+        self.version = -1
+        """The store's `keys_version` that this is as new as."""
+        self._when_gone: list[Callable[[str], None]] = []
 
     async def load(self, algorithms: Sequence[str], now: datetime) -> None:
         """Read the realm's keys; make and store one for each of `algorithms` that no current key has.
@@ -49,27 +55,59 @@ class KeyRing:
         Of several processes that start at once the store lets one insert its key; the others read it back.
         """
         self._algorithms = tuple(algorithms)
-        await self._read()
+        await self._read(await self._store.keys_version(self._realm))
         missing = [name for name in self._algorithms if self._current(name) is None]
         for name in missing:
-            await self._store.add_key(self._new_key(name, now), only_if_none_current=True)
+            await self._store.add_key(self._new_key(name, "current", now), only_if_none_current=True)
         if missing:
-            await self._read()
+            await self._read(await self._store.keys_version(self._realm))
 
-    async def look_again(self, now: datetime) -> bool:
-        """Read the keys anew because a token names one that is not known here: another process may have made it.
+    def has_moved(self) -> bool:
+        """Whether the store's keys changed, as seen by this thread's last `peek_session`, or that cannot be said."""
+        return self._store.peek_keys_version(self._realm) != self.version
 
-        At most once in ten seconds, whatever strangers send; True when it was done.
-        """
-        if self._looked_at is not None and timedelta(0) <= now - self._looked_at < _LOOK_AGAIN:
-            return False
-        self._looked_at = now
-        await self._read()
-        return True
+    async def catch_up(self) -> None:
+        """Take over what other processes did to the keys; nothing that was acknowledged before this call is missed."""
+        version = await self._store.keys_version(self._realm)
+        if version != self.version:
+            await self._read(version)
 
-    async def _read(self) -> None:
-        self.stored = await self._store.list_keys(self._realm)
+    def when_gone(self, forget: Callable[[str], None]) -> None:
+        """Call `forget` with the id of each key that is believed no longer."""
+        self._when_gone.append(forget)
+
+    async def rotate(self, now: datetime, *, every: timedelta | None, at_once: bool = False) -> Plan:
+        """Do what is due (`core.keyring.plan`); returns what was done, by this process alone."""
+        await self.catch_up()
+        due = keyring.plan(self.stored, now, algorithms=self._algorithms, every=every, at_once=at_once)
+        return await self._apply(due, now)
+
+    async def give_up(self, key_id: str, now: datetime) -> Plan:
+        """Refuse every token of a key from now on, in every process; returns what was done, empty for no such key."""
+        while True:
+            await self.catch_up()
+            due = keyring.without(self.stored, key_id)
+            done = await self._apply(due, now)
+            if done or not due:
+                return done
+            # Somebody moved keys in between. Unlike a rotation this must not be left to the next time.
+
+    async def _apply(self, due: Plan, now: datetime) -> Plan:
+        if not due:
+            return due
+        new = [self._new_key(make.algorithm, make.state, now) for make in due.makes]
+        done = await self._store.rotate_keys(self._realm, moves=due.moves, new=new, now=now)
+        await self.catch_up()
+        return due if done else Plan()
+
+    async def _read(self, version: int) -> None:
+        """`version` was asked before: what changes meanwhile is met again."""
+        stored_keys = await self._store.list_keys(self._realm)
+        if version < self.version:
+            return  # a later look was faster
+        self.version, self.stored = version, stored_keys
         usable = [stored for stored in self.stored if stored.state != "compromised"]
+        before = {*self._keys, *self._opening}
         # The same objects as before: what is remembered of a key's tokens holds for this very object.
         self._keys = {
             stored.id: self._keys.get(stored.id) or from_jwk(self._unsealed(stored))
@@ -87,6 +125,9 @@ class KeyRing:
         self.verifying = KeySet(self._keys.values()) if len(kinds) < 2 else self._find
         self.decrypting = EncryptionKeySet(self._opening.values())
         self._choose()
+        for key_id in before - {stored.id for stored in usable}:
+            for forget in self._when_gone:
+                forget(key_id)
 
     def _choose(self) -> None:
         """The current keys of this desk's algorithms do the signing and the encrypting."""
@@ -105,18 +146,19 @@ class KeyRing:
     def _unsealed(self, stored: StoredKey) -> bytes:
         return self._master.unseal(stored.sealed, _context(stored.realm, stored.id))
 
-    def _new_key(self, algorithm: str, now: datetime) -> StoredKey:
+    def _new_key(self, algorithm: str, state: KeyState, now: datetime) -> StoredKey:
         key = _generate(algorithm, self._token_bytes)
         return StoredKey(
             id=key.kid,
             realm=self._realm,
             algorithm=algorithm,
-            state="current",
+            state=state,
             public="" if key.kty == "oct" else msgspec.json.encode(key.to_jwk()).decode(),
             sealed=self._master.seal(
                 msgspec.json.encode(key.to_jwk(private=True)), _context(self._realm, key.kid), self._token_bytes
             ),
             created_at=now,
+            changed_at=now,
         )
 
     @property

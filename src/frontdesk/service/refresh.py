@@ -77,6 +77,7 @@ class Refresher:
             return _ENVELOPE
         if session.credential not in self._settings.credentials or session.transport not in self._settings.transports:
             return _INVALID
+        await self._tokens.catch_up()
         refusal = too_large(session, self._tokens.access_token_length(session, now), name_bytes)
         if refusal is not None:
             return refusal

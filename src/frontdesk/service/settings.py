@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from frontdesk.core.keyring import SHORTEST_ROTATION
 from frontdesk.core.passwords import PasswordPolicy
 from frontdesk.core.sessions import CredentialKind, SessionPolicy, Transport
 from frontdesk.core.throttle import ThrottlePolicy
@@ -26,7 +28,8 @@ class DeskSettings:
 
     issuer: the deployment's base URL, the `iss` of its tokens (RFC 9068 §2.2). audience: `aud`, by default the
     issuer. credentials and transports: those allowed, the first of each is the default. signing: the algorithm
-    of access tokens; HS256 is for tokens that never leave the deployment.
+    of access tokens; HS256 is for tokens that never leave the deployment. key_rotation: how long a key signs before the
+    next one takes over, None or 0 for ever; `Desk.rotate_keys` is to be called now and then, as the server does.
     """
 
     realm: str = "default"
@@ -38,6 +41,7 @@ class DeskSettings:
     sessions: SessionPolicy = field(default_factory=SessionPolicy)
     throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
     passwords: PasswordPolicy = field(default_factory=PasswordPolicy)
+    key_rotation: timedelta | None = timedelta(days=30)
 
     def __post_init__(self) -> None:
         if not self.realm or not self.realm.isprintable() or len(self.realm) > 64:
@@ -55,6 +59,8 @@ class DeskSettings:
                 raise ConfigurationError(f"{name} must name each of {sorted(known)} at most once, and one at least")
         if self.signing not in {"ES256", "EdDSA", "RS256", "PS256", "HS256"}:
             raise ConfigurationError(f"signing={self.signing!r} is not one of ES256, EdDSA, RS256, PS256, HS256")
+        if self.key_rotation and self.key_rotation < SHORTEST_ROTATION:
+            raise ConfigurationError("key_rotation is at least 2d, since a key is published 24h before it signs; or 0")
 
     @property
     def accepted_audience(self) -> str:

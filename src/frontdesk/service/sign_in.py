@@ -109,6 +109,8 @@ class SignIn:
         chosen = self._choose(options)
         if isinstance(chosen, Refusal):
             return chosen
+        if chosen.credential != "session":
+            await self._tokens.catch_up()
         session = self._session(grant, chosen, now=now, epochs=epochs, origin=origin)
         refusal = self.too_large(session, now, name_bytes)
         if refusal is not None:

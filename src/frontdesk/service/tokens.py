@@ -67,6 +67,7 @@ class Tokens:
         self._memo = jwt.Memo()
         self._encrypted_memo = jwt.EncryptedMemo()
         self._overheads: dict[str, int] = {}
+        ring.when_gone(self.forget_key)
 
     def session_token(self, session: Session) -> str:
         """The opaque token of a session."""
@@ -193,6 +194,11 @@ class Tokens:
         """Drop what is remembered of tokens that this key signed. They are refused as soon as the ring lacks it."""
         self._memo.drop_key(kid)
         self._encrypted_memo.drop_key(kid)
+        self._overheads.pop(kid, None)
+
+    async def catch_up(self) -> None:
+        """Before minting: no token is made under a key that another process has retired or given up."""
+        await self._ring.catch_up()
 
     def is_authentic(self, token: ParsedToken, session: Session) -> bool:
         """Whether a parsed session or refresh token was made by this desk for this row."""

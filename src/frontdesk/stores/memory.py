@@ -21,12 +21,13 @@ import msgspec
 
 from frontdesk.core import throttle
 from frontdesk.core.accounts import Account
+from frontdesk.core.keyring import Move, StoredKey, applied, removable_at
 from frontdesk.core.revocation import Entry, EntryKind, entry_expiry
 from frontdesk.core.rotation import Decision, decide
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
-from frontdesk.stores.protocol import Created, Ended, NotCreated, Poll, StoredKey
+from frontdesk.stores.protocol import Created, Ended, NotCreated, Poll
 
 _KEEP_EXPIRED: Final = timedelta(days=1)
 _KEEP_ENDED: Final = timedelta(days=7)
@@ -58,6 +59,7 @@ class MemoryStore:
         self._tallies: dict[tuple[str, bytes], Tally] = {}
         self._values: dict[tuple[str, str, bytes], _Value] = {}
         self._keys: dict[tuple[str, str], StoredKey] = {}
+        self._keys_versions: dict[str, int] = {}
         self._log: dict[int, Entry] = {}
         self._last_number = 0
 
@@ -283,12 +285,31 @@ class MemoryStore:
                 return False
             if only_if_none_current and any(held.rivals(key) for held in self._keys_of(key.realm)):
                 return False
-            self._commit(((self._keys, (key.realm, key.id), key),))
+            self._commit(self._key_changes((key,)))
             return True
 
     async def list_keys(self, realm: str) -> tuple[StoredKey, ...]:
         with self._using():
             return tuple(self._keys_of(realm))
+
+    async def rotate_keys(
+        self, realm: str, *, moves: Sequence[Move] = (), new: Sequence[StoredKey] = (), now: datetime
+    ) -> bool:
+        with self._using():
+            written = applied(self._keys_of(realm), moves, new, now)
+            if written is None:
+                return False
+            lost = [_entry(realm, "key", key.id, now) for key in written if key.state == "compromised"]
+            self._commit(self._key_changes(written), lost)
+            return True
+
+    def peek_keys_version(self, realm: str) -> int:
+        if not self._open:
+            raise StoreError("the store is not open")
+        return self._keys_versions.get(realm, 0)
+
+    async def keys_version(self, realm: str) -> int:
+        return self.peek_keys_version(realm)
 
     # --- the log ----------------------------------------------------------------------------------------------
 
@@ -332,6 +353,14 @@ class MemoryStore:
             of_subject = self._by_subject.setdefault((row.realm, row.subject), {})
             written = None if remove else row
             changes += ((self._sessions, (row.realm, row.id), written), (of_subject, row.id, written))
+        return changes
+
+    def _key_changes(self, keys: Iterable[StoredKey], *, remove: bool = False) -> list[_Change]:
+        changes: list[_Change] = []
+        for key in keys:
+            version = self._keys_versions.get(key.realm, 0) + 1
+            changes.append((self._keys, (key.realm, key.id), None if remove else key))
+            changes.append((self._keys_versions, key.realm, version))
         return changes
 
     def _account_change(self, account: Account) -> list[_Change]:
@@ -378,6 +407,10 @@ class MemoryStore:
         for number, entry in self._log.items():
             if now >= entry.expires_at:
                 yield [(self._log, number, None)]
+        for stored_key in self._keys.values():
+            until = removable_at(stored_key)
+            if until is not None and now >= until:
+                yield self._key_changes((stored_key,), remove=True)
 
 
 def _ended(row: Session, reason: EndReason, now: datetime) -> Session:

@@ -19,11 +19,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from frontdesk.core.accounts import Account
+from frontdesk.core.keyring import Move, StoredKey
 from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy
@@ -66,28 +67,6 @@ class Ended(msgspec.Struct, frozen=True):
 
     session: Session
     now: bool
-
-
-KeyState = Literal["next", "current", "old", "compromised"]
-
-
-class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A signing key at rest. `sealed` is its private part, encrypted under the master key."""
-
-    id: str
-    realm: str
-    algorithm: str
-    state: KeyState
-    public: str
-    sealed: bytes
-    created_at: datetime
-
-    def rivals(self, other: StoredKey) -> bool:
-        """Whether this key already does what `other` is to do: sign now with its algorithm in its realm."""
-        return self.state == "current" and self.realm == other.realm and self.algorithm == other.algorithm
-
-    def __repr__(self) -> str:
-        return f"StoredKey(id={self.id!r}, realm={self.realm!r}, {self.algorithm}, {self.state})"
 
 
 class Poll(msgspec.Struct, frozen=True):
@@ -282,6 +261,29 @@ class Store(Protocol):
         """All keys of the realm, oldest first."""
         ...
 
+    async def rotate_keys(
+        self, realm: str, *, moves: Sequence[Move] = (), new: Sequence[StoredKey] = (), now: datetime
+    ) -> bool:
+        """Move keys of the realm from state to state and insert new ones: everything, or nothing and False.
+
+        What fits is said by `core.keyring.applied`, for the keys as they stand when they are written; of many who
+        apply one plan exactly one gets True. A key that moves has its state since `now`. One that becomes
+        `compromised` gets a `key` entry in the same transaction.
+        """
+        ...
+
+    def peek_keys_version(self, realm: str) -> int | Ask:
+        """`keys_version`, if it is known without waiting; else `ASK`.
+
+        To be called right after `peek_session` in the same thread: it is as new as that answer. Raises StoreError on
+        a fault.
+        """
+        ...
+
+    async def keys_version(self, realm: str) -> int:
+        """A number that grows whenever the realm's keys change. Sees every write acknowledged before the call."""
+        ...
+
     # --- the log ----------------------------------------------------------------------------------------------
 
     async def poll(self, cursor: int, *, limit: int = 1000) -> Poll:
@@ -294,6 +296,6 @@ class Store(Protocol):
         """Remove at most `limit` records that no decision needs any more; returns how many.
 
         Sessions one day after their absolute limit and seven days after they ended; attempts, values and
-        revocation entries once expired. Call again while it returns `limit`.
+        revocation entries once expired; keys from `core.keyring.removable_at` on. Call again while it returns `limit`.
         """
         ...

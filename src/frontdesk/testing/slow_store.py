@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from frontdesk.core.accounts import Account
+from frontdesk.core.keyring import Move, StoredKey
 from frontdesk.core.rotation import Decision
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal
-from frontdesk.stores.protocol import ASK, Ask, Created, Ended, NotCreated, Poll, Store, StoredKey
+from frontdesk.stores.protocol import ASK, Ask, Created, Ended, NotCreated, Poll, Store
 
 T = TypeVar("T")
 
@@ -150,6 +151,18 @@ class SlowStore:
 
     async def list_keys(self, realm: str) -> tuple[StoredKey, ...]:
         return await self._slowly(lambda: self.inner.list_keys(realm))
+
+    async def rotate_keys(
+        self, realm: str, *, moves: Sequence[Move] = (), new: Sequence[StoredKey] = (), now: datetime
+    ) -> bool:
+        return await self._slowly(lambda: self.inner.rotate_keys(realm, moves=moves, new=new, now=now))
+
+    def peek_keys_version(self, realm: str) -> Ask:
+        self.inner.peek_keys_version(realm)  # for the faults that it raises
+        return ASK
+
+    async def keys_version(self, realm: str) -> int:
+        return await self._slowly(lambda: self.inner.keys_version(realm))
 
     # --- the log ----------------------------------------------------------------------------------------------
 

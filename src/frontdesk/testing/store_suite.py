@@ -27,8 +27,9 @@ reads a clock; a rule that fails says what it got and what it expected.
 
 from __future__ import annotations
 
-from frontdesk.testing.suite.account_rules import AccountRules, AttemptRules, KeyRules, OnceRules
+from frontdesk.testing.suite.account_rules import AccountRules, AttemptRules, OnceRules
 from frontdesk.testing.suite.fault_rules import CancellationRules, DumpRules, FaultRules, LifeRules
+from frontdesk.testing.suite.key_rules import KeyRotationRules, KeyRules
 from frontdesk.testing.suite.log_rules import LogRules, PurgeRules
 from frontdesk.testing.suite.revocation_rules import RevocationRules
 from frontdesk.testing.suite.rotation_rules import RotationRules
@@ -45,6 +46,7 @@ class StoreSuite(
     AttemptRules,
     OnceRules,
     KeyRules,
+    KeyRotationRules,
     LifeRules,
     FaultRules,
     CancellationRules,

@@ -1,8 +1,8 @@
 """The store in one SQLite file, for one machine and any number of its processes.
 
 The rooms: `engine` (what stands while it is open), `opening` (the file, connections, schema), `reading`, `writing`,
-`checkpoint`, `sessions` and `records` (what the decisions do inside a transaction), `rows` (records as rows), `faults`
-(errors).
+`checkpoint`, `sessions`, `stored_keys` and `records` (what the decisions do inside a transaction), `rows` (records as
+rows), `faults` (errors).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import apsw
 
 from frontdesk.clock import TIMER, Timer
 from frontdesk.core.accounts import Account
+from frontdesk.core.keyring import Move, StoredKey
 from frontdesk.core.rotation import Decision, decide
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
-from frontdesk.stores.protocol import Ask, Created, Ended, NotCreated, Poll, StoredKey
-from frontdesk.stores.sqlite import records, sessions
+from frontdesk.stores.protocol import Ask, Created, Ended, NotCreated, Poll
+from frontdesk.stores.sqlite import records, sessions, stored_keys
 from frontdesk.stores.sqlite.engine import Engine, Settings
 from frontdesk.stores.sqlite.rows import session_row
 from frontdesk.stores.sqlite.writing import Operation
@@ -221,10 +222,27 @@ class SQLiteStore:
     # --- keys -------------------------------------------------------------------------------------------------
 
     async def add_key(self, key: StoredKey, *, only_if_none_current: bool = False) -> bool:
-        return await self._write(lambda connection: records.add_key(connection, key, only_if_none_current))
+        return await self._write(lambda connection: stored_keys.add(connection, key, only_if_none_current))
 
     async def list_keys(self, realm: str) -> tuple[StoredKey, ...]:
-        return await self._ask(lambda connection: records.list_keys(connection, realm))
+        return await self._ask(lambda connection: stored_keys.of_realm(connection, realm))
+
+    async def rotate_keys(
+        self, realm: str, *, moves: Sequence[Move] = (), new: Sequence[StoredKey] = (), now: datetime
+    ) -> bool:
+        return await self._write(lambda connection: stored_keys.rotate(connection, realm, moves, new, now))
+
+    def peek_keys_version(self, realm: str) -> int | Ask:
+        engine = self._engine
+        if engine is None:
+            raise StoreError(_NOT_OPEN)
+        return engine.reading.peek_keys_version(realm)
+
+    async def keys_version(self, realm: str) -> int:
+        found = self._opened().reading.peek_keys_version(realm, anew=True)
+        if isinstance(found, Ask):
+            return await self._ask(lambda connection: stored_keys.version(connection, realm))
+        return found
 
     # --- the log, housekeeping --------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -23,6 +24,7 @@ from frontdesk.stores.sqlite.faults import missing, store_error
 from frontdesk.stores.sqlite.opening import DatabaseFile, MovedProbe, Patience
 from frontdesk.stores.sqlite.rows import CLAIMS, Row, claims_from_json, session_of
 from frontdesk.stores.sqlite.sessions import SELECT_SESSION
+from frontdesk.stores.sqlite.stored_keys import SELECT_VERSION, version_of
 
 T = TypeVar("T")
 
@@ -48,6 +50,10 @@ class _Reader:
         probe = MovedProbe(connection)
         self._answer, self._address = probe.answer, probe.address
         self._remembered: dict[tuple[str, str], tuple[Row, Session]] = {}
+        self._data_version = array("I", [0])
+        self._data_address = self._data_version.buffer_info()[0]
+        self._versions: dict[str, int] = {}
+        self._versions_of = -1
 
     def session(self, realm: str, session_id: str) -> Session | None:
         key = (realm, session_id)
@@ -68,6 +74,24 @@ class _Reader:
             return remembered[1]
         # A mapping of claims can be changed by whoever receives it, so everybody gets their own.
         return msgspec.structs.replace(remembered[1], claims=claims_from_json(row[CLAIMS]))
+
+    def keys_version(self, realm: str, *, anew: bool) -> int:
+        """The version of the realm's keys, as new as the last read on this connection, or read anew.
+
+        For the former it is read only when that read met a database that had changed (SQLITE_FCNTL_DATA_VERSION):
+        asking for this costs a tenth of a read.
+        """
+        with self._lock:
+            if self._connection is None:
+                raise _closed()
+            self._control("main", apsw.SQLITE_FCNTL_DATA_VERSION, self._data_address)
+            if self._data_version[0] != self._versions_of:
+                self._versions = {}
+                self._versions_of = self._data_version[0]
+            version = None if anew else self._versions.get(realm)
+            if version is None:
+                version = self._versions[realm] = version_of(self._execute(SELECT_VERSION, (realm,)).fetchall())
+            return version
 
     def _remember(self, key: tuple[str, str], row: Row) -> Session:
         session = session_of(row)
@@ -138,6 +162,19 @@ class Reading:
         if self._timer() - began > SLOW_SECONDS:
             self._deferred = _DEFERRED_READS
         return found
+
+    def peek_keys_version(self, realm: str, *, anew: bool = False) -> int | Ask:
+        """What `_Reader.keys_version` says, or ASK; the read that it is as new as is this thread's last `peek`."""
+        reader: _Reader | None = getattr(self._mine, "reader", None)
+        if reader is None or self._deferred or self._refusal is not None:
+            self.refuse_if_closed()
+            return ASK
+        try:
+            return reader.keys_version(realm, anew=anew)
+        except (apsw.BusyError, apsw.LockedError):
+            return ASK
+        except apsw.Error as fault:
+            raise self._fault(fault) from fault
 
     async def session(self, realm: str, session_id: str) -> Session | None:
         """The session, read on a thread; takes inline reading up again once a read is fast."""

@@ -1,4 +1,4 @@
-"""Accounts, attempts, values that are good once, keys, the log and its clean-up, inside one transaction."""
+"""Accounts, attempts, values that are good once, the log and the clean-up, inside one transaction."""
 
 from __future__ import annotations
 
@@ -12,26 +12,22 @@ from frontdesk.core import throttle
 from frontdesk.core.accounts import Account
 from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
 from frontdesk.errors import Refusal
-from frontdesk.stores.protocol import Poll, StoredKey
+from frontdesk.stores.protocol import Poll
+from frontdesk.stores.sqlite import stored_keys
 from frontdesk.stores.sqlite.rows import (
     ACCOUNT_COLUMNS,
     ENTRY_COLUMNS,
-    KEY_COLUMNS,
     account_of,
     account_row,
     entry_of,
     fetch,
-    key_of,
-    key_row,
 )
 
 _KEEP_EXPIRED: Final = timedelta(days=1)
 _KEEP_ENDED: Final = timedelta(days=7)
 
 _INSERT_ACCOUNT: Final = f"INSERT INTO accounts ({ACCOUNT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608
-_INSERT_KEY: Final = f"INSERT INTO keys ({KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608
 _SELECT_ACCOUNT: Final = f"SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE realm = ?"  # noqa: S608
-_SELECT_KEYS: Final = f"SELECT {KEY_COLUMNS} FROM keys WHERE realm = ? ORDER BY created_at, id"  # noqa: S608
 _SELECT_LOG: Final = f"SELECT {ENTRY_COLUMNS} FROM revocations WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
 _WRITE_TALLY: Final = (
     "INSERT INTO attempts (realm, key, failures, moments, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (realm, key)"
@@ -167,20 +163,6 @@ def consume(connection: apsw.Connection, realm: str, purpose: str, key: bytes, n
     return None
 
 
-# --- keys ---------------------------------------------------------------------------------------------------------
-
-
-def add_key(connection: apsw.Connection, key: StoredKey, only_if_none_current: bool) -> bool:
-    if only_if_none_current and any(held.rivals(key) for held in list_keys(connection, key.realm)):
-        return False
-    connection.execute(_INSERT_KEY, key_row(key))
-    return connection.changes() == 1
-
-
-def list_keys(connection: apsw.Connection, realm: str) -> tuple[StoredKey, ...]:
-    return tuple(map(key_of, fetch(connection, _SELECT_KEYS, realm)))
-
-
 # --- the log, housekeeping ----------------------------------------------------------------------------------------
 
 
@@ -206,7 +188,7 @@ def purge(connection: apsw.Connection, now: datetime, limit: int) -> int:
     ):
         connection.execute(sql, (until, max(limit - removed, 0)))
         removed += connection.changes()
-    return removed
+    return removed + stored_keys.purge(connection, now, max(limit - removed, 0))
 
 
 def write_probe(connection: apsw.Connection) -> None:

@@ -12,10 +12,10 @@ import msgspec
 
 from frontdesk.clock import EPOCH, from_micros, span_to_micros, to_micros
 from frontdesk.core.accounts import Account
+from frontdesk.core.keyring import StoredKey
 from frontdesk.core.revocation import Entry
 from frontdesk.core.sessions import Epochs, Session
 from frontdesk.errors import StoreCorruptError
-from frontdesk.stores.protocol import StoredKey
 
 Row = tuple[Any, ...]
 
@@ -29,7 +29,7 @@ CLAIMS: Final = 21
 """The place of `claims` among SESSION_COLUMNS."""
 
 ACCOUNT_COLUMNS: Final = "realm, id, email, password, created_at, roles"
-KEY_COLUMNS: Final = "realm, id, algorithm, state, public, sealed, created_at"
+KEY_COLUMNS: Final = "realm, id, algorithm, state, public, sealed, created_at, changed_at"
 ENTRY_COLUMNS: Final = "number, realm, kind, target, epoch, at, expires_at"
 
 texts_from_json: Final = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -166,11 +166,12 @@ def account_of(row: Row) -> Account:
 
 
 def key_row(key: StoredKey) -> Row:
-    return (key.realm, key.id, key.algorithm, key.state, key.public, key.sealed, to_micros(key.created_at))
+    moments = to_micros(key.created_at), to_micros(key.changed_at)
+    return (key.realm, key.id, key.algorithm, key.state, key.public, key.sealed, *moments)
 
 
 def key_of(row: Row) -> StoredKey:
-    realm, key_id, algorithm, state, public, sealed, created_at = row
+    realm, key_id, algorithm, state, public, sealed, created_at, changed_at = row
     return StoredKey(
         realm=realm,
         id=key_id,
@@ -179,6 +180,7 @@ def key_of(row: Row) -> StoredKey:
         public=public,
         sealed=sealed,
         created_at=from_micros(created_at),
+        changed_at=from_micros(changed_at),
     )
 
 

@@ -1,4 +1,4 @@
-"""Accounts, attempts at their passwords, values that are good once, and signing keys."""
+"""Accounts, attempts at their passwords, and values that are good once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from frontdesk.testing.suite.harness import (
     T0,
     TICK,
     StoreHarness,
-    a_key,
     an_account,
     attempt,
     count,
@@ -242,38 +241,3 @@ class OnceRules(StoreHarness):
             expect(await store.put_once(realm, purpose, b"k", bytes((number,)), expires_at=SOON), True)
         for number, (realm, purpose) in enumerate(places):
             expect(await store.consume(realm, purpose, b"k", T0), bytes((number,)))
-
-
-class KeyRules(StoreHarness):
-    """Signing keys."""
-
-    @with_store
-    async def test_every_field_of_a_key_comes_back_and_the_oldest_comes_first(self, store: Store) -> None:
-        keys = (
-            a_key(1, created_at=T0 + TICK, state="next", algorithm="EdDSA"),
-            a_key(2, created_at=T0 - TICK, state="old", sealed=bytes(range(256))),
-            a_key(3, created_at=T0, state="compromised", public="\U0001f6ce", sealed=b""),
-        )
-        for key in keys:
-            expect(await store.add_key(key), True)
-        expect(await store.list_keys(REALM), (keys[1], keys[2], keys[0]))
-        expect(await store.list_keys("other"), ())
-
-    @with_store
-    async def test_a_key_id_is_taken_once_in_a_realm(self, store: Store) -> None:
-        await store.add_key(a_key(1))
-        expect(await store.add_key(a_key(1, sealed=b"other")), False)
-        expect(await store.list_keys(REALM), (a_key(1),))
-        elsewhere = a_key(1, realm="other")
-        expect(await store.add_key(elsewhere, only_if_none_current=True), True)
-        expect(await store.list_keys("other"), (elsewhere,))
-
-    @with_store
-    async def test_of_fifty_first_keys_exactly_one_becomes_current(self, store: Store) -> None:
-        await store.add_key(a_key(99, state="old"))
-        async with self.another(store) as other:
-            outcomes = await crowd(
-                lambda number: (store, other)[number % 2].add_key(a_key(number), only_if_none_current=True)
-            )
-        expect(count(outcomes, True), 1)
-        expect({key.id for key in await store.list_keys(REALM)}, {"key-99", f"key-{outcomes.index(True)}"})

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from frontdesk.core.credentials import MacKey, mint_refresh_token, mint_session_token
+from frontdesk.core.keyring import Move
 from frontdesk.core.rotation import Outcome
 from frontdesk.core.throttle import ThrottlePolicy
 from frontdesk.errors import StoreError
@@ -56,6 +57,7 @@ WRITES: dict[str, Call] = {
     "put_once": lambda s: s.put_once(REALM, "state", b"new", b"v", expires_at=LATER),
     "consume": lambda s: s.consume(REALM, "state", b"k", T0),
     "add_key": lambda s: s.add_key(a_key(2)),
+    "rotate_keys": lambda s: s.rotate_keys(REALM, moves=(Move("key-1", "current", "compromised"),), now=LATER),
     "purge": lambda s: s.purge(T0 + POLICY.absolute * 2),
 }
 READS: dict[str, Call] = {
@@ -66,6 +68,7 @@ READS: dict[str, Call] = {
     "account_by_id": lambda s: s.account_by_id(REALM, "alice"),
     "list_accounts": lambda s: s.list_accounts(REALM),
     "list_keys": lambda s: s.list_keys(REALM),
+    "keys_version": lambda s: s.keys_version(REALM),
     "poll": lambda s: s.poll(0),
 }
 

@@ -13,10 +13,11 @@ import msgspec
 
 from frontdesk.core.accounts import Account
 from frontdesk.core.credentials import encode_id
+from frontdesk.core.keyring import StoredKey
 from frontdesk.core.revocation import Entry
 from frontdesk.core.sessions import Session, SessionPolicy
 from frontdesk.core.throttle import AttemptKeys
-from frontdesk.stores.protocol import Created, Store, StoredKey
+from frontdesk.stores.protocol import Created, Store
 
 T0: Final = datetime(2026, 1, 1, 12, 30, 15, 123457, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)
@@ -150,6 +151,7 @@ def a_key(number: int = 1, **changes: Any) -> StoredKey:
         "public": '{"kty":"EC"}',
         "sealed": b"\x00sealed\xff",
         "created_at": T0,
+        "changed_at": T0,
     }
     return StoredKey(**(fields | changes))
 
