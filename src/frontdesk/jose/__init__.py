@@ -17,7 +17,6 @@
                     (RFC 7519, 8725, 9068)
 `memo`              tokens that were verified before
 `codes`             the table of refusal codes
-`memo`          what is remembered of verified tokens: bounded, found by their exact bytes
 `strictjson`        JSON without duplicate members, non-finite numbers, lone surrogates or deep nesting
 `b64`               base64url, canonical or refused
 `weakness`          keys that look right and are not
