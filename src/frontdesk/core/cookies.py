@@ -22,6 +22,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
+from frontdesk.core.discretion import Discreet
 from frontdesk.core.origin import is_loopback, parse_authority
 
 LONGEST_HEADER: Final = 8192
@@ -270,8 +271,8 @@ def delete_cookie(name: bytes, attributes: CookieAttributes) -> bytes:
     return name + b"=" + bytes(attributes) + b"; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 
-@dataclass(frozen=True, slots=True)
-class CookieChanges:
+@dataclass(frozen=True, slots=True, repr=False)
+class CookieChanges(Discreet):
     """The cookies that one answer sets and deletes: at most one `Set-Cookie` per name (RFC 6265 section 4.1.1).
 
     A value: `set` and `delete` return a new one, in which an earlier change of the same name is replaced.

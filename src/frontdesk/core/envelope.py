@@ -13,6 +13,7 @@ import msgspec
 
 from frontdesk.core.cookies import CookieNames, CookieNaming, Flaw, read
 from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX
+from frontdesk.core.discretion import Discreet
 from frontdesk.core.sessions import Transport
 from frontdesk.errors import Refusal
 
@@ -29,7 +30,7 @@ _OTHER_KIND: Final = Refusal("credential_malformed", "This cookie does not carry
 _NOT_BEARER: Final = Refusal("credential_malformed", "The Authorization header must read: Bearer, a space, the token.")
 
 
-class Presented(msgspec.Struct, frozen=True, kw_only=True):
+class Presented(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     """The credential of one request, not yet checked.
 
     `credential` is None when none is usable; `flaw` then says why. `refresh` is the refresh cookie, if it is in order.

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
+from frontdesk.core.discretion import Discreet
 from frontdesk.endpoints.http import BODY_LIMIT, Request
 from frontdesk.errors import Refusal, TokenError
 from frontdesk.jose import strictjson
@@ -17,14 +18,14 @@ _TOO_LARGE: Final = Refusal("body_too_large")
 _NOT_JSON: Final = Refusal("content_type_unsupported")
 
 
-class RegisterBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RegisterBody(Discreet, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An address and a password."""
 
     email: str
     password: str
 
 
-class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LoginBody(Discreet, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An address and a password, and how the session is to be carried."""
 
     email: str
@@ -35,7 +36,7 @@ class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remember: bool = True
 
 
-class RefreshBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RefreshBody(Discreet, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A refresh token, where it does not travel in a cookie."""
 
     refresh_token: str | None = None
@@ -47,7 +48,7 @@ class Registered(msgspec.Struct, frozen=True):
     subject: str
 
 
-class SignedIn(msgspec.Struct, frozen=True, omit_defaults=True):
+class SignedIn(Discreet, msgspec.Struct, frozen=True, omit_defaults=True):
     """A sign-in or refresh. Members that do not apply are absent."""
 
     subject: str

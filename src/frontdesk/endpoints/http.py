@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from frontdesk.core.cookies import CookieChanges
+from frontdesk.core.discretion import Discreet
 from frontdesk.errors import Refusal
 
 BODY_LIMIT: Final = 64 * 1024
@@ -25,7 +26,7 @@ _JSON_POLICY: Final[tuple[Header, ...]] = (
 )
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     """One request. `path` is what follows the application's root path; header names are in lower case.
 
     `peer` is the address of the connection, None when unknown; `EdgeSettings.address_of` looks behind proxies.
@@ -57,7 +58,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, body=body)
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True):
+class Response(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     """One response. Cookies are kept apart so that each name is set at most once."""
 
     status: int

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from frontdesk.core.accounts import Account
+from frontdesk.core.discretion import Discreet
 from frontdesk.core.envelope import Presented
 from frontdesk.core.redirects import safe_next
 from frontdesk.core.sessions import CredentialKind
@@ -35,7 +36,7 @@ class Filled(msgspec.Struct, frozen=True, kw_only=True):
     credential: str = ""
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class Sent(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     """What a form of this origin sent, and what came along with it."""
 
     presented: Presented
