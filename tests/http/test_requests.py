@@ -126,6 +126,18 @@ def test_the_public_keys_are_public_and_hold_nothing_private(client: Client) -> 
     assert "d" not in key
 
 
+def test_whoever_has_the_public_keys_is_told_so_without_them(client: Client) -> None:
+    first = client.get("/auth/jwks.json")
+    tag = first.headers["etag"]
+    for given in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = client.get("/auth/jwks.json", headers={"if-none-match": given})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == tag
+        assert again.headers["cache-control"] == "public, max-age=900"
+    for given in ('"other"', "", tag.strip('"')):
+        assert client.get("/auth/jwks.json", headers={"if-none-match": given}).status_code == 200
+
+
 def test_health_says_that_the_desk_is_ready(client: Client) -> None:
     answer = client.get("/auth/health")
     assert answer.json() == {"status": "ok", "store": "reachable", "ready": True, "lag": 0.0}

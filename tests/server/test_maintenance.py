@@ -184,3 +184,27 @@ def test_what_is_due_in_a_real_store_is_gone_after_a_sweep() -> None:
         await store.close()
 
     asyncio.run(run())
+
+
+def test_the_keys_are_looked_after_even_when_nothing_can_be_removed(caplog: pytest.LogCaptureFixture) -> None:
+    rotations: list[int] = []
+
+    async def rotate() -> None:
+        rotations.append(1)
+        if len(rotations) == 1:
+            raise StoreBusyError("the store is busy")
+
+    async def scenario() -> None:
+        store, pauses = FullStore(), Pauses()
+        store.fault = StoreBusyError("the store is busy")
+        maintenance = Maintenance(store, AdjustableClock(), rotate=rotate, wait=pauses)
+        maintenance.start()
+        for count in (1, 2):
+            await pauses.until(count)
+            pauses.end_one()
+        await pauses.until(3)
+        await maintenance.stop()
+
+    asyncio.run(scenario())
+    assert len(rotations) == 2
+    assert [record.message.startswith("housekeeping has to wait") for record in caplog.records] == [True] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, get_args
 
@@ -221,14 +222,20 @@ async def end_sessions(gate: Gate, request: Request) -> Response:
     return answer.with_cookies(_cookies_to_delete(request, presented, [result.session]))
 
 
-async def jwks(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - every handler has this shape
-    """The public keys (RFC 7517)."""
-    keys = ",".join(gate.desk.keys.public())
-    return Response(
-        status=200,
-        headers=((b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=900"), NOSNIFF),
-        body=f'{{"keys":[{keys}]}}'.encode(),
-    )
+async def jwks(gate: Gate, request: Request) -> Response:
+    """The public keys (RFC 7517): those that come, sign, or signed lately. 304 for who has them (RFC 9110 §13.1.2)."""
+    await gate.desk.keys.catch_up()
+    body = f'{{"keys":[{",".join(gate.desk.keys.public())}]}}'.encode()
+    tag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
+    caching = ((b"cache-control", b"public, max-age=900"), (b"etag", tag), NOSNIFF)
+    if _has_seen(request, tag):
+        return Response(status=304, headers=caching)
+    return Response(status=200, headers=((b"content-type", b"application/jwk-set+json"), *caching), body=body)
+
+
+def _has_seen(request: Request, tag: bytes) -> bool:
+    given = b",".join(value for name, value in request.headers if name == b"if-none-match")
+    return any(each.strip().removeprefix(b"W/") in {tag, b"*"} for each in given.split(b","))
 
 
 async def health(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - every handler has this shape
