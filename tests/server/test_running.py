@@ -13,8 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from uvicorn.supervisors.multiprocess import SIGNALS
 
+from frontdesk.server import logs, running
 from frontdesk.server.bounded import LONGEST_HEAD
+from frontdesk.server.settings import ServerSettings
 from tests.server.processes import PASSWORD, PATIENCE, Server, refused_start, visiting
 
 STRONG = "x8TqzN4vKp2Wm7RcJ5hLd9YbGf3AsQeU"
@@ -62,6 +65,49 @@ def test_a_signal_ends_the_server_with_status_0_and_its_store_is_closed(
         assert server.stop(number) == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["frontdesk.db", "frontdesk.db.key"]
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(("workers", "starts"), [("1", 5), ("2", 2)])
+def test_a_signal_at_the_moment_of_the_announcement_ends_the_server_with_status_0(
+    tmp_path: Path, workers: str, starts: int
+) -> None:
+    for _ in range(starts):
+        with Server(tmp_path, "--workers", workers) as server:
+            assert server.stop() == 0
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.usefixtures("_handlers_restored")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_while_the_store_is_looked_at_serves_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    workers: int,
+    number: signal.Signals,
+) -> None:
+    finished: list[bool] = []
+
+    async def interrupted(_settings: ServerSettings) -> None:
+        signal.raise_signal(number)
+        finished.append(True)
+
+    monkeypatch.setattr(running, "prepare", interrupted)
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
+    settings = ServerSettings(store=f"sqlite:///{tmp_path / 'desk.db'}", port=0, workers=workers)
+    with caplog.at_level("INFO", "frontdesk.server"):
+        assert running.run(settings) == 0
+    assert finished == [True]
+    assert "listening" not in caplog.text
+
+
+@pytest.fixture
+def _handlers_restored() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_request_under_way_is_finished_and_a_new_one_refused(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -26,26 +27,74 @@ from frontdesk.server.files import StoreFiles
 from frontdesk.server.settings import ServerSettings
 
 _BACKLOG: Final = 2048
+_LEAVING: Final = (signal.SIGTERM, signal.SIGINT)
 
 _logger = logging.getLogger("frontdesk.server")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which speaks up once connections are accepted and SIGTERM is its own to handle."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._announce()
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's supervisor; its handlers of signals, which only write them down, are in place from the beginning."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self._announce = announce
+
+    @property
+    def is_told_to_leave(self) -> bool:
+        """Whether a signal to leave has come in and waits to be handled."""
+        return any(number in self.signal_queue for number in _LEAVING)
+
+    def init_processes(self) -> None:
+        # The socket listens already: connections wait in its queue until the first worker takes them.
+        super().init_processes()
+        self._announce()
 
 
 def run(settings: ServerSettings) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. ConfigurationError or StoreError when it cannot start."""
     logs.configure(settings.log_format, dev=settings.dev)
     with listen(settings) as listener:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _leave)
-        files = StoreFiles(settings)
-        asyncio.run(prepare(settings))
-        _announce(settings, listener, files)
+        announce = functools.partial(_announce, settings, listener, StoreFiles(settings))
         config = uvicorn_config(settings)
         if settings.workers == 1:
-            uvicorn.Server(config).run(sockets=[listener])
-            return 0
-        supervisor = Multiprocess(config, sockets=[listener])
-        supervisor.run()
-        return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
+            return _run_alone(settings, _Server(config, announce), listener)
+        return _run_workers(settings, _Supervisor(config, [listener], announce))
+
+
+def _run_alone(settings: ServerSettings, server: _Server, listener: socket.socket) -> int:
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        # Nothing is raised: that would come up wherever the main thread happens to be, in the event loop too.
+        server.should_exit = True
+
+    # uvicorn puts handlers of its own in their place and, when it has shut down, raises the signal once more for
+    # these. A shutdown that went well is exit status 0.
+    for number in _LEAVING:
+        signal.signal(number, leave)
+    asyncio.run(prepare(settings))
+    if not server.should_exit:
+        server.run(sockets=[listener])
+    return 0
+
+
+def _run_workers(settings: ServerSettings, supervisor: _Supervisor) -> int:
+    asyncio.run(prepare(settings))
+    if supervisor.is_told_to_leave:
+        return 0
+    supervisor.run()
+    return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
 
 
 async def prepare(settings: ServerSettings) -> None:
@@ -121,13 +170,8 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    # uvicorn raises the signal once more when it has shut down; a shutdown that went well is exit status 0.
-    raise SystemExit(0)
-
-
 def _announce(settings: ServerSettings, listener: socket.socket, files: StoreFiles) -> None:
-    """Say what was created and where to go. Connections are accepted from here on."""
+    """Say what was created and where to go."""
     for sentence in files.created():
         _logger.info("%s", sentence)
     if settings.dev:
