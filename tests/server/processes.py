@@ -99,6 +99,7 @@ class Server:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
             raise
         finally:
             self._reader.join(PATIENCE)
