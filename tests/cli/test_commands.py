@@ -73,6 +73,7 @@ def test_a_password_is_no_argument() -> None:
     [
         [],
         ["serve"],
+        ["inspect"],
         ["users"],
         ["users", "add"],
         ["users", "list"],

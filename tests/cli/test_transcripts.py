@@ -12,6 +12,7 @@ from tests.requirements import ROOT
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 PAGE = (ROOT / "docs" / "cli.md").read_text()
+FILES = "\n-- password --\ntall grey wooden ship\n-- secret --\nx8TqzN4vKp2Wm7RcJ5hLd9YbGf3AsQeU\n"
 SAMPLES = "\n".join(re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL))
 
 
@@ -27,7 +28,7 @@ def test_the_transcript_is_what_happens(transcript: Path, tmp_path: Path) -> Non
 
 def test_the_samples_of_the_page_are_what_happens(tmp_path: Path) -> None:
     assert len(steps_of(SAMPLES)) > 5
-    play(SAMPLES + "\n-- password --\ntall grey wooden ship\n", tmp_path)
+    play(SAMPLES + FILES, tmp_path)
 
 
 def test_the_page_names_every_command_and_option(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 A line `$ frontdesk …` is a command; `<file` is its standard input. The lines below it are what it prints; those that
 begin with `! ` come on stderr, and `...` at the end of the last stands for all that follows. `? 1` is its exit status,
-0 where nothing is said. `$ sign-in …` stands for a sign-in elsewhere. `# ` begins a remark, `-- name --` a file, up to
-the next one.
+0 where nothing is said. `$ sign-in …` stands for a sign-in elsewhere; `>file` keeps its session or access token, and
+`file.refresh` its refresh token. `# ` begins a remark, `-- name --` a file, up to the next one.
 
 Random ids and moments are told by their shape. An id that a command printed may be used in later commands as it is
 written there. The working directory is written /srv/desk.
@@ -24,7 +24,7 @@ from frontdesk.cli.commands import app
 from frontdesk.errors import Refusal
 from frontdesk.server.app import build_server_desk
 from frontdesk.server.settings import ServerSettings
-from frontdesk.service.sign_in import Origin, SignInOptions
+from frontdesk.service.sign_in import Origin, Signed, SignInOptions
 
 ENVIRON = {"FRONTDESK_HASHING": "small", "COLUMNS": "80", "NO_COLOR": "1"}
 
@@ -33,13 +33,19 @@ _ID = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{%d}(?![A-Za-z0-9_-])"
 _SHAPES = re.compile(
     rf"(?P<id>{_ID % 43}|{_ID % 22})"
     r"|(?P<instant>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z)"
+    r"|(?P<second>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)"
     r"|(?P<minute>\d{4}-\d\d-\d\d \d\d:\d\d)"
     r"|(?P<day>\d{4}-\d\d-\d\d)"
+    r"|(?P<span>\d+ (?:second|minute|hour|day|year)s?)"
+    r"|(?P<byte>0x[0-9a-f]{2}\b)"
 )
 _PATTERNS = {
     "id": "[A-Za-z0-9_-]+",
     "instant": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z",
     "minute": r"\d{4}-\d\d-\d\d \d\d:\d\d",
+    "span": r"\d+ (?:second|minute|hour|day|year)s?",
+    "byte": "0x[0-9a-f]{2}",
+    "second": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d",
     "day": r"\d{4}-\d\d-\d\d",
 }
 
@@ -89,13 +95,18 @@ def play(text: str, directory: Path) -> None:
         _compare(step.out, out, ids, said)
         _compare(step.err, err, ids, said)
         assert status == step.status, said
-        assert all(len(line) <= 80 for line in out.splitlines()), f"wider than 80 columns:\n{said}"
+        assert "--json" in step.command or all(len(line) <= 80 for line in out.splitlines()), (
+            f"wider than 80 columns:\n{said}"
+        )
 
 
 def _run(command: str, ids: dict[str, str], directory: Path) -> tuple[str, str, int]:
     words = [ids.get(word, word) for word in shlex.split(command)]
     if words[0] == "sign-in":
-        asyncio.run(_sign_in(*words[1:]))
+        kept = [word[1:] for word in words if word.startswith(">")]
+        signed = asyncio.run(_sign_in(*(word for word in words[1:] if not word.startswith(">"))))
+        for name in kept:
+            _keep(signed, directory / name)
         return "", "", 0
     assert words[0] == "frontdesk", command
     stdin = "".join((directory / word[1:]).read_text() for word in words if word.startswith("<"))
@@ -106,7 +117,7 @@ def _run(command: str, ids: dict[str, str], directory: Path) -> tuple[str, str, 
     return result.stdout, result.stderr.replace(str(directory), _DIRECTORY), result.exit_code
 
 
-async def _sign_in(email: str, password: str, credential: str, transport: str) -> None:
+async def _sign_in(email: str, password: str, credential: str, transport: str) -> Signed | Refusal:
     desk = build_server_desk(ServerSettings(hashing="small"))
     await desk.open()
     options = SignInOptions(credential=credential, transport=transport)  # type: ignore[arg-type]
@@ -114,6 +125,14 @@ async def _sign_in(email: str, password: str, credential: str, transport: str) -
     signed = await desk.accounts.sign_in(email, password, options=options, origin=origin)
     await desk.close()
     assert not isinstance(signed, Refusal) or signed.code == "invalid_credentials", signed
+    return signed
+
+
+def _keep(signed: Signed | Refusal, file: Path) -> None:
+    assert not isinstance(signed, Refusal), signed
+    access = signed.session_token if signed.access_token is None else signed.access_token.text
+    file.write_text(access or "")
+    file.with_name(f"{file.name}.refresh").write_text(signed.refresh_token or "")
 
 
 def _compare(expected: list[str], actual: str, ids: dict[str, str], said: str) -> None:

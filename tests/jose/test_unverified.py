@@ -148,6 +148,12 @@ def test_every_registered_claim_of_a_wrong_type_is_named() -> None:
     assert {code for code, _ in faults_of(token)} == {"claim_invalid"}
 
 
+def test_a_lone_surrogate_in_a_registered_claim_is_a_fault_like_others() -> None:
+    token = signed(b'{"exp":"\\ud800"}')
+    assert token.claims == {"exp": "\ud800"}
+    assert [code for code, _ in faults_of(token)] == ["token_malformed", "claim_invalid"]
+
+
 @pytest.mark.parametrize("member", ["crit", "b64", "zip", "enc"])
 def test_a_header_that_would_be_refused_is_shown_with_the_reason(member: str) -> None:
     token = signed(b"{}", header=json.dumps({"alg": "HS256", member: "x"}).encode())

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from frontdesk.cli import keys, serve, sessions, users
+from frontdesk.cli import inspect, keys, serve, sessions, users
 from frontdesk.cli.output import say, version_number
 
 # Plain help: it reads the same in a terminal, in a pipe and in docs/cli.md.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(serve.serve)
+app.command()(inspect.inspect)
 app.add_typer(users.app, name="users")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(keys.app, name="keys")

@@ -35,13 +35,20 @@ def with_desk(
     creates: an empty store is made where there is none; otherwise a misspelt name would look like an empty store.
     """
     with faults_told():
-        settings = load_settings({} if store is None else {"store": store}, config=config)
-        _check_store(settings, creates=creates)
-        files = StoreFiles(settings)
-        result = asyncio.run(_within(settings, action))
-        for sentence in files.created():
-            note(sentence)
-        return result
+        return from_desk(action, store=store, config=config, creates=creates)
+
+
+def from_desk(
+    action: Callable[[Desk], Awaitable[T]], *, store: str | None, config: Path | None, creates: bool = False
+) -> T:
+    """As `with_desk`, for commands that go on without a desk: a fault is raised as the FrontdeskError that it is."""
+    settings = load_settings({} if store is None else {"store": store}, config=config)
+    _check_store(settings, creates=creates)
+    files = StoreFiles(settings)
+    result = asyncio.run(_within(settings, action))
+    for sentence in files.created():
+        note(sentence)
+    return result
 
 
 async def _within(settings: ServerSettings, action: Callable[[Desk], Awaitable[T]]) -> T:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from frontdesk.errors import FrontdeskError, Refusal
+
+_UNITS: Final = (
+    ("year", timedelta(days=365)),
+    ("day", timedelta(days=1)),
+    ("hour", timedelta(hours=1)),
+    ("minute", timedelta(minutes=1)),
+)
 
 
 def say(sentence: str) -> None:
@@ -55,6 +63,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
+def plain_json(value: Any) -> None:
+    """As `print_json`, in visible ASCII alone, for what strangers wrote: a terminal shows it and obeys none of it."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wraps: Sequence[str], empty: str) -> None:
     """Rows under their heads; `empty` where there are none. At most as wide as the terminal, 80 columns without one.
 
@@ -68,9 +81,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wraps:
         table.add_column(column, overflow="fold", no_wrap=column not in wraps)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
+    show(table)
+
+
+def show(picture: RenderableType) -> None:
+    """Print on stdout what rich draws, in colour where a terminal has it."""
     # Under NO_COLOR rich would still write bold; whoever asks for no colour wants no escape sequences.
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    Console(color_system=colours, highlight=False).print(table)
+    Console(color_system=colours, highlight=False).print(picture)
 
 
 def printable(text: str) -> str:
@@ -81,6 +99,20 @@ def printable(text: str) -> str:
 def minute(moment: datetime) -> str:
     """A moment to the minute, in UTC."""
     return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def stamp(moment: datetime) -> str:
+    """A moment to the second, in UTC."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(length: timedelta) -> str:
+    """A duration in words, in the largest unit of which it has two: "90 minutes", "3 days"."""
+    for name, unit in _UNITS:
+        if length >= 2 * unit:
+            return f"{length // unit} {name}s"
+    seconds = int(length.total_seconds())
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 def day(moment: datetime) -> str:

@@ -206,6 +206,6 @@ def _is_too_deep(value: object, depth: int) -> bool:
 def _fits(value: object, kind: Any) -> bool:
     try:
         msgspec.convert(value, kind)
-    except (msgspec.ValidationError, OverflowError):
+    except (msgspec.ValidationError, OverflowError, UnicodeError):  # a lone surrogate is no text
         return False
     return True
