@@ -285,3 +285,18 @@ def test_a_signed_token_of_ours_without_our_claims_is_refused() -> None:
         assert (seen.verified, codes(seen)) == (True, ["claim_missing"])
 
     run(TestDesk(MemoryStore()), scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_a_token_of_a_key_that_was_given_up_is_called_so(credential: CredentialKind, asked_for: bool) -> None:
+    async def scenario(desk: TestDesk) -> None:
+        token = token_of(await signed_in(desk, credential))
+        key = desk.keys.signing if credential == "jwt" else desk.keys.encrypting
+        await desk.keys.give_up(key.kid, desk.time.now())
+        seen = await looked_at(desk, token, asked_for=asked_for)
+        assert (seen.verified, codes(seen)) == (None, ["key_unknown"])
+        assert "compromised" in seen.findings[0].message
+        assert "compromised" in str(seen.facts["key"])
+
+    run(TestDesk(MemoryStore()), scenario)
