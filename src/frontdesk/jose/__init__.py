@@ -16,6 +16,8 @@
 `jwt`               claims, and verification or decryption together with policy in one call
                     (RFC 7519, 8725, 9068)
 `memo`              tokens that were verified before
+`key_file`          keys from a file that a person names
+`unverified`        a token taken apart without believing it: for showing, never for deciding
 `codes`             the table of refusal codes
 `strictjson`        JSON without duplicate members, non-finite numbers, lone surrogates or deep nesting
 `b64`               base64url, canonical or refused
