@@ -110,7 +110,7 @@ def test_those_that_are_known_to_hold_something_are_among_those_looked_at() -> N
     assert names >= {
         "core.cookies.CookieChanges", "core.envelope.Presented", "core.sessions.Session", "endpoints.bodies.LoginBody",
         "endpoints.bodies.RegisterBody", "endpoints.bodies.RefreshBody", "endpoints.bodies.SignedIn",
-        "endpoints.http.Request", "endpoints.http.Response", "pages.accounts.Sent", "stores.protocol.StoredKey",
+        "endpoints.http.Request", "endpoints.http.Response", "pages.accounts.Sent",
     }  # fmt: skip
 
 
