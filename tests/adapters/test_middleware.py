@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from frontdesk.adapters.lifespan import Lifespan
 from frontdesk.asgi import Frontdesk, principal
+from frontdesk.clock import AdjustableClock
 from frontdesk.core.cookies import CookieSettings
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import ConfigurationError, RefusedError, StoreError
@@ -203,6 +206,108 @@ def test_a_desk_that_cannot_be_configured_so_fails_the_start_and_says_what_to_do
         asyncio.run(start())
     assert sent[0]["type"] == "lifespan.startup.failed"
     assert "secret" in sent[0]["message"]
+
+
+class Beats:
+    """In place of sleeping: housekeeping pauses until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.paused = asyncio.Semaphore(0)
+        self.go_on = asyncio.Semaphore(0)
+
+    async def __call__(self, _seconds: float) -> None:
+        self.paused.release()
+        await self.go_on.acquire()
+
+
+async def put_one(front: Frontdesk, number: int) -> None:
+    moment = front.desk.clock.now() + timedelta(minutes=1)
+    await front.desk.store.put_once("default", "test", number.to_bytes(32), b"x", expires_at=moment)
+
+
+@pytest.mark.parametrize("takes_part", [True, False])
+def test_while_an_application_runs_what_is_over_is_removed_and_no_longer(takes_part: bool) -> None:
+    clock = AdjustableClock()
+    front = Frontdesk("memory:", clock=clock)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if not takes_part:
+            raise ValueError("no lifespan here")
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def run() -> None:
+        beats = Beats()
+        waiting: asyncio.Queue[Message] = asyncio.Queue()
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        living = asyncio.create_task(Lifespan(application, front, wait=beats)(LIFESPAN, waiting.get, send))
+        await waiting.put(STARTUP)
+        await asyncio.wait_for(beats.paused.acquire(), 30)
+        await put_one(front, 1)
+        clock.advance(timedelta(minutes=2))
+        beats.go_on.release()
+        await asyncio.wait_for(beats.paused.acquire(), 30)
+        assert await front.desk.store.purge(clock.now()) == 0
+        await waiting.put(SHUTDOWN)
+        await asyncio.wait_for(living, 30)
+        assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
+
+
+def test_a_clean_up_that_does_not_come_back_delays_no_end() -> None:
+    front = Frontdesk("memory:")
+    ended: list[str] = []
+
+    async def run() -> None:
+        beats, stuck = Beats(), asyncio.Event()
+        waiting: asyncio.Queue[Message] = asyncio.Queue()
+
+        async def purge(*_: Any, **__: Any) -> int:
+            stuck.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("clean-up")
+            return 0
+
+        async def send(message: Message) -> None:
+            ended.append(message["type"])
+
+        front.desk.store.purge = purge  # type: ignore[method-assign]
+        living = asyncio.create_task(Lifespan(hello, front, wait=beats)(LIFESPAN, waiting.get, send))
+        await waiting.put(STARTUP)
+        beats.go_on.release()
+        await asyncio.wait_for(stuck.wait(), 30)
+        await waiting.put(SHUTDOWN)
+        await asyncio.wait_for(living, 30)
+
+    asyncio.run(run())
+    assert ended == ["lifespan.startup.complete", "clean-up", "lifespan.shutdown.complete"]
+    assert not front.is_open
+
+
+def test_an_application_without_a_lifespan_cleans_up_by_a_call_that_opens_the_desk() -> None:
+    clock = AdjustableClock()
+    front = Frontdesk("memory:", clock=clock)
+
+    async def run() -> list[int]:
+        removed = [await front.purge()]
+        for number in range(3):
+            await put_one(front, number)
+        clock.advance(timedelta(minutes=2))
+        removed += [await front.purge(), await front.purge()]
+        await front.close()
+        return removed
+
+    assert asyncio.run(run()) == [0, 3, 0]
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ import pytest
 from frontdesk.clock import AdjustableClock
 from frontdesk.errors import CODES, ConfigurationError, StoreBusyError
 from frontdesk.server.app import Application
-from frontdesk.server.maintenance import Maintenance
 from frontdesk.server.settings import ServerSettings
+from frontdesk.service.maintenance import Maintenance
 
 Scenario = Callable[[httpx.AsyncClient, Application], Awaitable[None]]
 PUBLIC = "https://desk.example"

@@ -115,6 +115,14 @@ class Frontdesk(Front):
         """The application with this desk in front of it."""
         return Middleware(app, self)
 
+    async def purge(self) -> int:
+        """Remove what no decision needs any more; returns how many records went. Opens the desk; raises StoreError.
+
+        For applications without a lifespan, every few minutes or hours; with one it is done by itself.
+        """
+        await self.open()
+        return await self.desk.purge()
+
     # --- for applications with their own users ----------------------------------------------------------------
 
     async def sign_in(

@@ -1,13 +1,18 @@
-"""The desk opens with the application and closes after it, whether or not the application knows of lifespans."""
+"""The desk opens with the application and closes after it, whether or not the application knows of lifespans.
+
+While the application runs, housekeeping runs beside its requests (`service.maintenance`).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import ASGIApp, Message, Receive, Scope, Send
 from frontdesk.endpoints.gate import unavailable
 from frontdesk.errors import ConfigurationError, OverloadedError, StoreError
+from frontdesk.service.maintenance import Maintenance, Wait
 
 _logger = logging.getLogger("frontdesk")
 
@@ -16,18 +21,27 @@ class Lifespan:
     """One run of the lifespan protocol, with the application's own inside it.
 
     A desk that is configured wrongly fails the start. A store that cannot be asked does not: requests are answered
-    503 until it can.
+    503 until it can. `wait`: what housekeeping pauses with.
     """
 
-    def __init__(self, app: ASGIApp, front: Front) -> None:
+    def __init__(self, app: ASGIApp, front: Front, *, wait: Wait = asyncio.sleep) -> None:
         self._app = app
         self._front = front
+        desk = front.desk
+        self._maintenance = Maintenance(desk.store, desk.clock, rotate=desk.rotate_keys, wait=wait)
         self._started = False
         self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         first = await receive()
         await self._open(send)
+        self._maintenance.start()
+        try:
+            await self._live(scope, first, receive, send)
+        finally:
+            await self._maintenance.stop()
+
+    async def _live(self, scope: Scope, first: Message, receive: Receive, send: Send) -> None:
         pending: list[Message] = [first]
 
         async def receiving() -> Message:
@@ -40,7 +54,7 @@ class Lifespan:
             await self._app(scope, receiving, sending)
         except Exception as error:
             if self._started or self._ended:
-                await self._front.close()
+                await self._close()
                 raise
             # An application that raises before it answers knows no lifespan (ASGI, "Lifespan Protocol").
             _logger.info("the application takes no part in the lifespan: %r", error)
@@ -56,12 +70,16 @@ class Lifespan:
         except (StoreError, OverloadedError) as error:
             unavailable(error)
 
+    async def _close(self) -> None:
+        await self._maintenance.stop()
+        await self._front.close()
+
     async def _send(self, message: Message, send: Send) -> None:
         if message["type"] == "lifespan.startup.complete":
             self._started = True
         else:
             self._ended = True
-            await self._front.close()
+            await self._close()
         await send(message)
 
     async def _alone(self, receive: Receive, send: Send) -> None:
@@ -69,5 +87,5 @@ class Lifespan:
         if not self._started:
             await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._front.close()
+        await self._close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -1,5 +1,5 @@
 """The ready-made server: settings, one ASGI application, uvicorn.
 
 The rooms: `settings` (the frozen record), `sources` (flags, environment, file), `reading` (one value), `app` and `root`
-(what answers a request), `maintenance` (what runs beside them), `logs`, `running` and `bounded` (uvicorn).
+(what answers a request), `logs`, `running` and `bounded` (uvicorn).
 """

@@ -10,10 +10,10 @@ from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import Request, Response
 from frontdesk.errors import ConfigurationError, FrontdeskError, Refusal
-from frontdesk.server.maintenance import Maintenance
 from frontdesk.server.root import Root
 from frontdesk.server.settings import ServerSettings
 from frontdesk.service.desk import Desk
+from frontdesk.service.maintenance import Maintenance
 from frontdesk.wiring import build_desk
 
 _access = logging.getLogger("frontdesk.access")

@@ -13,6 +13,7 @@ from frontdesk.core.events import KeyChanged, SessionEnded, SubjectRevoked
 from frontdesk.core.keyring import Plan
 from frontdesk.core.sessions import EndReason, RefreshEnvelope, Session, Transport
 from frontdesk.errors import Refusal
+from frontdesk.service import maintenance
 from frontdesk.service.accounts import Accounts
 from frontdesk.service.audit import Audit
 from frontdesk.service.authenticate import Authenticated, Authenticator
@@ -82,6 +83,14 @@ class Desk:
         self._hasher.close()
         await self.store.close()
         self._opened = False
+
+    async def purge(self) -> int:
+        """Remove what no decision needs any more, in batches; returns how many records went. Raises StoreError.
+
+        Any number of processes may call it at once. The server, and an adapter in the lifespan of its application, do
+        so about once a minute; whoever has neither calls it every few minutes or hours.
+        """
+        return await maintenance.purge(self.store, self.clock)
 
     # --- keys -------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,22 @@ _RANDOM: Final = secrets.SystemRandom()
 
 Wait = Callable[[float], Awaitable[None]]
 
-_logger = logging.getLogger("frontdesk.server")
+_logger = logging.getLogger("frontdesk")
+
+
+async def purge(store: Store, clock: Clock, *, batch: int = BATCH) -> int:
+    """Remove what no decision needs any more, a batch at a time so that requests come in between.
+
+    Returns how many records went: at most 200 batches of them, the rest is for the next call. Raises StoreError.
+    """
+    removed = 0
+    for _ in range(_MOST_BATCHES):
+        gone = await store.purge(clock.now(), limit=batch)
+        removed += gone
+        if gone < batch:
+            break
+        await asyncio.sleep(0)
+    return removed
 
 
 class Maintenance:
@@ -82,14 +97,8 @@ class Maintenance:
             _logger.exception("housekeeping failed; it will be tried again")
 
     async def sweep(self) -> int:
-        """Remove what is due, a batch at a time so that requests come in between; returns how many records."""
-        removed = 0
-        for _ in range(_MOST_BATCHES):
-            purged = await self._store.purge(self._clock.now(), limit=self._batch)
-            removed += purged
-            if purged < self._batch:
-                break
-            await asyncio.sleep(0)
+        """Remove what is due (`purge`); returns how many records."""
+        removed = await purge(self._store, self._clock, batch=self._batch)
         if removed:
             _logger.info("housekeeping", extra={"frontdesk": {"removed": removed}})
         return removed

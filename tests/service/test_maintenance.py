@@ -10,7 +10,7 @@ import pytest
 
 from frontdesk.clock import AdjustableClock
 from frontdesk.errors import StoreBusyError
-from frontdesk.server.maintenance import Maintenance
+from frontdesk.service.maintenance import Maintenance
 from frontdesk.stores.memory import MemoryStore
 
 
