@@ -1,0 +1,1 @@
+"""What a service needs that checks tokens of others and has no desk."""

@@ -1,0 +1,208 @@
+"""The public keys of another issuer, fetched from its JWK Set and kept (RFC 7517). Needs `frontdesk[http]`.
+
+What comes from there is a stranger's until it is read: https alone, no redirects, 512 KiB, 100 keys, 3 seconds, no
+compression, no symmetric keys, and no address of a private network: the connection goes to the very address that was
+looked at, so that a name cannot point elsewhere a moment later (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+import httpx
+
+from frontdesk.clock import TIMER, Timer
+from frontdesk.core.origin import is_loopback
+from frontdesk.errors import ConfigurationError, FrontdeskError, TokenError
+from frontdesk.jose import b64, strictjson
+from frontdesk.jose.headers import HEADER_MAX
+from frontdesk.jose.jwk import KeySet
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""The addresses of a host name."""
+
+BYTES_MAX: Final = 512 * 1024
+SECONDS_MAX: Final = 3.0
+FRESH_SECONDS: Final = 900.0
+"""How long a set is used before it is asked for again."""
+PAUSE_SECONDS: Final = 60.0
+"""The shortest time between two requests to one issuer, whatever tokens name and whatever fails."""
+FIRST_PAUSE_SECONDS: Final = 5.0
+"""The same as long as nothing was ever received."""
+
+_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_HEADERS: Final = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
+
+_logger = logging.getLogger("frontdesk")
+
+
+class RemoteKeysError(FrontdeskError):
+    """The keys of an issuer could not be fetched, and none were received before. Nothing can be verified."""
+
+    code = "keys_unavailable"
+
+
+async def resolve_host(host: str, port: int) -> Sequence[str]:
+    """The addresses of a name, as the operating system gives them."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class RemoteKeys:
+    """The keys of one issuer. Belongs to one event loop; make one for each issuer, never one for several.
+
+    url: of the JWK Set; https, plain http on loopback alone. alg: for RSA keys that name none. Raises
+    ConfigurationError for any other URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        alg: str | None = None,
+        timer: Timer = TIMER,
+        resolve: Resolve = resolve_host,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._url = _checked(url)
+        self._alg = alg
+        self._timer = timer
+        self._resolve = resolve
+        self._tls = tls
+        self._held: KeySet | None = None
+        self._received_at = 0.0
+        self._asked_at: float | None = None
+        self._fault: RemoteKeysError | None = None
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def for_token(self, token: str | bytes) -> KeySet:
+        """`for_kid` with the key id that a token names, which is a stranger's word and used for nothing else."""
+        return await self.for_kid(_kid_of(token.encode() if isinstance(token, str) else token))
+
+    async def for_kid(self, kid: str | None) -> KeySet:
+        """The issuer's keys, for `jwt.verify` of a token that names `kid`.
+
+        Fetched first, when they are older than 15 minutes, and when they lack `kid`, but at most once a minute; of
+        many callers one fetches. A fetch that fails leaves the last good set. RemoteKeysError when there is none.
+        """
+        if self._is_due(kid):
+            await self._fetch_once()
+        if self._held is None:
+            raise self._fault or RemoteKeysError("the keys of the issuer could not be fetched")
+        return self._held
+
+    def _is_due(self, kid: str | None) -> bool:
+        if self._fetching is not None:
+            return self._held is None or self._lacks(kid)
+        now = self._timer()
+        pause = FIRST_PAUSE_SECONDS if self._held is None else PAUSE_SECONDS
+        if self._asked_at is not None and now - self._asked_at < pause:
+            return False
+        return self._held is None or now - self._received_at >= FRESH_SECONDS or self._lacks(kid)
+
+    def _lacks(self, kid: str | None) -> bool:
+        return kid is not None and self._held is not None and all(key.kid != kid for key in self._held)
+
+    async def _fetch_once(self) -> None:
+        """Whoever is cancelled leaves the fetch to the others."""
+        if self._fetching is None:
+            self._asked_at = self._timer()
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch())
+            self._fetching.add_done_callback(self._fetched)
+        await asyncio.shield(self._fetching)
+
+    def _fetched(self, _task: asyncio.Task[None]) -> None:
+        self._fetching = None
+
+    async def _fetch(self) -> None:
+        try:
+            async with asyncio.timeout(SECONDS_MAX):
+                document = await self._download()
+            held = KeySet.from_jwks(document, alg=self._alg)
+            if any(key.kty == "oct" for key in held):
+                raise RemoteKeysError("the issuer publishes symmetric keys")
+        except (RemoteKeysError, TokenError, httpx.HTTPError, OSError, ValueError) as fault:
+            # OSError: also TimeoutError and names that do not resolve. ValueError: an address or answer of no form.
+            detail = f"{self._url}: {type(fault).__name__}: {fault}"
+            self._fault = RemoteKeysError("the keys of the issuer could not be fetched", detail=detail)
+            _logger.warning("%s %s", self._fault.message, detail)
+        else:
+            self._held, self._received_at, self._fault = held, self._timer(), None
+
+    async def _download(self) -> bytes:
+        host = self._url.host
+        port = self._url.port or (443 if self._url.scheme == "https" else 80)
+        addresses = await self._resolve(host, port)
+        if not addresses:
+            raise RemoteKeysError("the host has no address")
+        for address in addresses:
+            _refuse_private(ip_address(address.partition("%")[0]), loopback=is_loopback(_bracketed(host)))
+        headers = {**_HEADERS, "host": self._url.netloc.decode("ascii")}
+        target = self._url.copy_with(host=addresses[0])
+        async with (
+            httpx.AsyncClient(verify=self._tls or True, trust_env=False, follow_redirects=False) as client,
+            client.stream("GET", target, headers=headers, extensions={"sni_hostname": host}) as answer,
+        ):
+            if answer.status_code != 200:
+                raise RemoteKeysError(f"the issuer answered {answer.status_code}")
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise RemoteKeysError("the answer is compressed")
+            return await _body(answer)
+
+
+def _kid_of(token: bytes) -> str | None:
+    head = token[: HEADER_MAX + 1].partition(b".")[0]
+    try:
+        kid = strictjson.decode(b64.decode(head)).get("kid") if len(head) <= HEADER_MAX else None
+    except TokenError:
+        return None  # Whoever verifies the token will say what is wrong with it.
+    return kid if isinstance(kid, str) else None
+
+
+async def _body(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    async for part in answer.aiter_raw():
+        body += part
+        if len(body) > BYTES_MAX:
+            raise RemoteKeysError("the answer is larger than 512 KiB")
+    return bytes(body)
+
+
+def _checked(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):
+        raise ConfigurationError(f"{url!r} is not the address of a key set") from None
+    allowed = parsed.scheme == "https" or (parsed.scheme == "http" and is_loopback(_bracketed(parsed.host)))
+    if not parsed.host or not allowed or parsed.userinfo or parsed.fragment:
+        raise ConfigurationError(f"{url!r} is not the https address of a key set; plain http is for loopback alone")
+    return parsed
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _refuse_private(address: IPv4Address | IPv6Address, *, loopback: bool) -> None:
+    """RemoteKeysError unless anybody could reach this address; those that carry another one are judged by it."""
+    inner = _carried(address)
+    if loopback:
+        if not inner.is_loopback:
+            raise RemoteKeysError(f"{address} is not on loopback, as its name says")
+        return
+    if not inner.is_global or inner.is_multicast or inner.is_reserved or inner.is_unspecified:
+        raise RemoteKeysError(f"{address} is not a public address")
+
+
+def _carried(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(address, IPv4Address):
+        return address
+    if any(address in network for network in _NAT64):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
