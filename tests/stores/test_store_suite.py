@@ -152,6 +152,72 @@ class SparesTheExpired(Sound):
         return ended
 
 
+class KeepsTheRealmEpoch(Sound):
+    async def end_realm(self, realm: str, *, reason: EndReason, now: datetime) -> int:
+        before = self._realm_epochs.get(realm, 0)
+        ended = await super().end_realm(realm, reason=reason, now=now)
+        self._realm_epochs[realm] = before
+        return ended
+
+
+class EndsWhatStandsInTheRealm(Sound):
+    async def end_realm(self, realm: str, *, reason: EndReason, now: datetime) -> int:
+        spared = [row for row in self._sessions.values() if evaluate(row, now) is not None]
+        ended = await super().end_realm(realm, reason=reason, now=now)
+        self._commit(self._session_changes(spared))
+        return ended
+
+
+class EndsTheRealmOneByOne(Sound):
+    async def end_realm(self, realm: str, *, reason: EndReason, now: datetime) -> int:
+        rows = [row for row in self._sessions.values() if row.realm == realm and row.ended_at is None]
+        for row in rows:
+            await self.end_session(realm, row.id, reason=reason, now=now)
+        await asyncio.sleep(0)
+        self._realm_epochs[realm] = self._realm_epochs.get(realm, 0) + 1
+        return len(rows)
+
+
+class EndsEveryRealm(Sound):
+    async def end_realm(self, realm: str, *, reason: EndReason, now: datetime) -> int:
+        for other in {row.realm for row in self._sessions.values()} - {realm}:
+            await super().end_realm(other, reason=reason, now=now)
+        return await super().end_realm(realm, reason=reason, now=now)
+
+
+class RemovesTheAccountAlone(Sound):
+    async def remove_account(self, realm: str, account_id: str, *, now: datetime) -> bool:
+        account = self._accounts.get((realm, account_id))
+        if account is None:
+            return False
+        self._commit(self._account_change(account, remove=True))
+        return True
+
+
+class RemovesAndThenEnds(RemovesTheAccountAlone):
+    async def remove_account(self, realm: str, account_id: str, *, now: datetime) -> bool:
+        rows = await self.list_sessions(realm, account_id, now)
+        await asyncio.sleep(0)
+        for row in rows:
+            await self.end_session(realm, row.id, reason="revoked", now=now)
+        return await super().remove_account(realm, account_id, now=now)
+
+
+class RemovesAnySubject(Sound):
+    async def remove_account(self, realm: str, account_id: str, *, now: datetime) -> bool:
+        await self.end_subject(realm, account_id, reason="revoked", now=now)
+        return await super().remove_account(realm, account_id, now=now)
+
+
+class KeepsTheAddress(Sound):
+    async def remove_account(self, realm: str, account_id: str, *, now: datetime) -> bool:
+        account = self._accounts.get((realm, account_id))
+        removed = await super().remove_account(realm, account_id, now=now)
+        if account is not None:
+            self._commit([(self._account_ids, (realm, account.email), account_id)])
+        return removed
+
+
 class CreatesUnderAnyEpoch(Sound):
     def _epochs_of(self, realm: str, subject: str) -> Epochs:
         return Epochs()
@@ -367,6 +433,17 @@ CAUGHT: tuple[tuple[type[Sound], str], ...] = (
     (KeepsTheEpoch, "test_a_revocation_that_meets_sign_ins_leaves_no_session_of_before"),
     (KeepsTheEpoch, "test_ending_a_subject_without_sessions_still_refuses_the_sign_in_in_flight"),
     (SparesTheExpired, "test_ending_a_subject_reaches_sessions_that_look_expired_here"),
+    (KeepsTheRealmEpoch, "test_ending_a_realm_without_sessions_still_refuses_every_sign_in_in_flight"),
+    (KeepsTheRealmEpoch, "test_the_end_of_a_realm_that_meets_sign_ins_of_many_leaves_no_session_of_before"),
+    (EndsWhatStandsInTheRealm, "test_ending_a_realm_ends_every_session_moves_its_epoch_and_writes_one_entry"),
+    (EndsTheRealmOneByOne, "test_the_end_of_a_realm_that_meets_sign_ins_of_many_leaves_no_session_of_before"),
+    (EndsTheRealmOneByOne, "test_a_cancelled_end_of_a_realm_is_whole_or_not_at_all"),
+    (EndsEveryRealm, "test_ending_a_realm_ends_every_session_moves_its_epoch_and_writes_one_entry"),
+    (RemovesTheAccountAlone, "test_a_removed_account_is_gone_and_so_are_the_sessions_of_its_subject"),
+    (RemovesAndThenEnds, "test_a_removal_that_meets_sign_ins_leaves_no_session"),
+    (RemovesAnySubject, "test_removing_what_is_no_account_ends_nobody"),
+    (RemovesAnySubject, "test_of_fifty_removals_of_one_account_exactly_one_succeeds"),
+    (KeepsTheAddress, "test_the_address_and_the_id_of_a_removed_account_are_free_again"),
     (CreatesUnderAnyEpoch, "test_a_sign_in_under_an_old_epoch_changes_nothing_and_under_the_new_one_succeeds"),
     (CreatesOverWhatWas, "test_of_fifty_creations_with_one_id_exactly_one_succeeds"),
     (CreatesOverWhatEnded, "test_an_id_is_used_once_whether_its_session_stands_expired_or_ended"),

@@ -44,8 +44,8 @@ class _Value(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
-class MemoryStore:
-    """`stores.protocol.Store` in the memory of one process."""
+class _Tables:
+    """What is held, behind one lock, and how a decision is written to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,6 +54,7 @@ class MemoryStore:
         self._sessions: dict[tuple[str, str], Session] = {}
         self._by_subject: dict[tuple[str, str], dict[str, Session]] = {}
         self._subject_epochs: dict[tuple[str, str], int] = {}
+        self._realm_epochs: dict[str, int] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
         self._account_ids: dict[tuple[str, str], str] = {}  # by e-mail address
         self._tallies: dict[tuple[str, bytes], Tally] = {}
@@ -62,6 +63,98 @@ class MemoryStore:
         self._keys_versions: dict[str, int] = {}
         self._log: dict[int, Entry] = {}
         self._last_number = 0
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with self._lock:
+            if not self._open:
+                raise StoreError("the store is not open")
+            yield
+
+    def _commit(self, changes: Iterable[_Change], entries: Iterable[Entry] = ()) -> None:
+        """Write everything that one decision came to. Entries get their numbers here."""
+        for table, key, row in changes:
+            if row is None:
+                table.pop(key, None)
+            else:
+                table[key] = row
+        for entry in entries:
+            self._last_number += 1
+            self._log[self._last_number] = msgspec.structs.replace(entry, number=self._last_number)
+
+    def _session_changes(self, rows: Iterable[Session], *, remove: bool = False) -> list[_Change]:
+        changes: list[_Change] = []
+        for row in rows:
+            of_subject = self._by_subject.setdefault((row.realm, row.subject), {})
+            written = None if remove else row
+            changes += ((self._sessions, (row.realm, row.id), written), (of_subject, row.id, written))
+        return changes
+
+    def _key_changes(self, keys: Iterable[StoredKey], *, remove: bool = False) -> list[_Change]:
+        changes: list[_Change] = []
+        for key in keys:
+            version = self._keys_versions.get(key.realm, 0) + 1
+            changes.append((self._keys, (key.realm, key.id), None if remove else key))
+            changes.append((self._keys_versions, key.realm, version))
+        return changes
+
+    def _account_change(self, account: Account, *, remove: bool = False) -> list[_Change]:
+        return [
+            (self._accounts, (account.realm, account.id), None if remove else account),
+            (self._account_ids, (account.realm, account.email), None if remove else account.id),
+        ]
+
+    def _subject_moves(self, realm: str, subject: str, now: datetime) -> tuple[_Change, Entry]:
+        """The subject's next epoch, and the entry that says so."""
+        epoch = self._epochs_of(realm, subject).subject + 1
+        return (self._subject_epochs, (realm, subject), epoch), _entry(realm, "subject", subject, now, epoch=epoch)
+
+    def _tally_changes(self, realm: str, keys: AttemptKeys, tallies: Tallies) -> list[_Change]:
+        return [
+            (self._tallies, (realm, keys.account), tallies.account),
+            (self._tallies, (realm, keys.network), tallies.network),
+            (self._tallies, (realm, keys.pair), tallies.pair),
+        ]
+
+    def _epochs_of(self, realm: str, subject: str) -> Epochs:
+        return Epochs(self._realm_epochs.get(realm, 0), self._subject_epochs.get((realm, subject), 0))
+
+    def _sessions_of(self, realm: str, subject: str) -> list[Session]:
+        """The subject's rows, ended ones included, oldest first."""
+        rows = self._by_subject.get((realm, subject), {}).values()
+        return sorted(rows, key=lambda row: (row.created_at, row.id))
+
+    def _tallies_of(self, realm: str, keys: AttemptKeys) -> Tallies:
+        found = self._tallies.get
+        return Tallies(found((realm, keys.account)), found((realm, keys.network)), found((realm, keys.pair)))
+
+    def _keys_of(self, realm: str) -> list[StoredKey]:
+        keys = [key for key in self._keys.values() if key.realm == realm]
+        return sorted(keys, key=lambda key: (key.created_at, key.id))
+
+    def _done_with(self, now: datetime) -> Iterator[list[_Change]]:
+        """For each record that no decision needs any more, the changes that remove it."""
+        for row in self._sessions.values():
+            long_ended = row.ended_at is not None and now >= row.ended_at + _KEEP_ENDED
+            if long_ended or now >= row.expires_at + _KEEP_EXPIRED:
+                yield self._session_changes((row,), remove=True)
+        for tally_key, tally in self._tallies.items():
+            if now >= throttle.expiry(tally):
+                yield [(self._tallies, tally_key, None)]
+        for value_key, held in self._values.items():
+            if now >= held.expires_at:
+                yield [(self._values, value_key, None)]
+        for number, entry in self._log.items():
+            if now >= entry.expires_at:
+                yield [(self._log, number, None)]
+        for stored_key in self._keys.values():
+            until = removable_at(stored_key)
+            if until is not None and now >= until:
+                yield self._key_changes((stored_key,), remove=True)
+
+
+class MemoryStore(_Tables):
+    """`stores.protocol.Store` in the memory of one process."""
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._sessions)} sessions, {len(self._accounts)} accounts)"
@@ -171,10 +264,18 @@ class MemoryStore:
             if keep is not None:
                 self._commit(changes, _entries_of(ended, now))
             else:
-                epoch = self._epochs_of(realm, subject).subject + 1
-                grown: _Change = (self._subject_epochs, (realm, subject), epoch)
-                self._commit((*changes, grown), (_entry(realm, "subject", subject, now, epoch=epoch),))
+                grown, entry = self._subject_moves(realm, subject, now)
+                self._commit((*changes, grown), (entry,))
             return tuple(_with_own_claims(row) for row in ended)
+
+    async def end_realm(self, realm: str, *, reason: EndReason, now: datetime) -> int:
+        with self._using():
+            rows = [row for row in self._sessions.values() if row.realm == realm and row.ended_at is None]
+            changes = self._session_changes(_ended(row, reason, now) for row in rows)
+            epoch = self._realm_epochs.get(realm, 0) + 1
+            grown: _Change = (self._realm_epochs, realm, epoch)
+            self._commit((*changes, grown), (_entry(realm, "all", "", now, epoch=epoch),))
+            return len(rows)
 
     async def update_subject(
         self,
@@ -233,6 +334,18 @@ class MemoryStore:
             if account is None or account.password != old:
                 return False
             self._commit(self._account_change(msgspec.structs.replace(account, password=new)))
+            return True
+
+    async def remove_account(self, realm: str, account_id: str, *, now: datetime) -> bool:
+        with self._using():
+            account = self._accounts.get((realm, account_id))
+            if account is None:
+                return False
+            rows = [row for row in self._sessions_of(realm, account_id) if row.ended_at is None]
+            changes = self._session_changes(_ended(row, "revoked", now) for row in rows)
+            changes += self._account_change(account, remove=True)
+            grown, entry = self._subject_moves(realm, account_id, now)
+            self._commit((*changes, grown), (entry,))
             return True
 
     # --- attempts ---------------------------------------------------------------------------------------------
@@ -326,91 +439,6 @@ class MemoryStore:
             done = list(islice(self._done_with(now), limit))
             self._commit(chain.from_iterable(done))
             return len(done)
-
-    # --- inside the lock --------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _using(self) -> Iterator[None]:
-        with self._lock:
-            if not self._open:
-                raise StoreError("the store is not open")
-            yield
-
-    def _commit(self, changes: Iterable[_Change], entries: Iterable[Entry] = ()) -> None:
-        """Write everything that one decision came to. Entries get their numbers here."""
-        for table, key, row in changes:
-            if row is None:
-                table.pop(key, None)
-            else:
-                table[key] = row
-        for entry in entries:
-            self._last_number += 1
-            self._log[self._last_number] = msgspec.structs.replace(entry, number=self._last_number)
-
-    def _session_changes(self, rows: Iterable[Session], *, remove: bool = False) -> list[_Change]:
-        changes: list[_Change] = []
-        for row in rows:
-            of_subject = self._by_subject.setdefault((row.realm, row.subject), {})
-            written = None if remove else row
-            changes += ((self._sessions, (row.realm, row.id), written), (of_subject, row.id, written))
-        return changes
-
-    def _key_changes(self, keys: Iterable[StoredKey], *, remove: bool = False) -> list[_Change]:
-        changes: list[_Change] = []
-        for key in keys:
-            version = self._keys_versions.get(key.realm, 0) + 1
-            changes.append((self._keys, (key.realm, key.id), None if remove else key))
-            changes.append((self._keys_versions, key.realm, version))
-        return changes
-
-    def _account_change(self, account: Account) -> list[_Change]:
-        return [
-            (self._accounts, (account.realm, account.id), account),
-            (self._account_ids, (account.realm, account.email), account.id),
-        ]
-
-    def _tally_changes(self, realm: str, keys: AttemptKeys, tallies: Tallies) -> list[_Change]:
-        return [
-            (self._tallies, (realm, keys.account), tallies.account),
-            (self._tallies, (realm, keys.network), tallies.network),
-            (self._tallies, (realm, keys.pair), tallies.pair),
-        ]
-
-    def _epochs_of(self, realm: str, subject: str) -> Epochs:
-        return Epochs(subject=self._subject_epochs.get((realm, subject), 0))
-
-    def _sessions_of(self, realm: str, subject: str) -> list[Session]:
-        """The subject's rows, ended ones included, oldest first."""
-        rows = self._by_subject.get((realm, subject), {}).values()
-        return sorted(rows, key=lambda row: (row.created_at, row.id))
-
-    def _tallies_of(self, realm: str, keys: AttemptKeys) -> Tallies:
-        found = self._tallies.get
-        return Tallies(found((realm, keys.account)), found((realm, keys.network)), found((realm, keys.pair)))
-
-    def _keys_of(self, realm: str) -> list[StoredKey]:
-        keys = [key for key in self._keys.values() if key.realm == realm]
-        return sorted(keys, key=lambda key: (key.created_at, key.id))
-
-    def _done_with(self, now: datetime) -> Iterator[list[_Change]]:
-        """For each record that no decision needs any more, the changes that remove it."""
-        for row in self._sessions.values():
-            long_ended = row.ended_at is not None and now >= row.ended_at + _KEEP_ENDED
-            if long_ended or now >= row.expires_at + _KEEP_EXPIRED:
-                yield self._session_changes((row,), remove=True)
-        for tally_key, tally in self._tallies.items():
-            if now >= throttle.expiry(tally):
-                yield [(self._tallies, tally_key, None)]
-        for value_key, held in self._values.items():
-            if now >= held.expires_at:
-                yield [(self._values, value_key, None)]
-        for number, entry in self._log.items():
-            if now >= entry.expires_at:
-                yield [(self._log, number, None)]
-        for stored_key in self._keys.values():
-            until = removable_at(stored_key)
-            if until is not None and now >= until:
-                yield self._key_changes((stored_key,), remove=True)
 
 
 def _ended(row: Session, reason: EndReason, now: datetime) -> Session:

@@ -55,7 +55,7 @@ class NotCreated(Enum):
     """Why a session was not inserted; nothing changed."""
 
     EPOCH_MOVED = "epoch_moved"
-    """The subject was revoked since the epochs were read: the sign-in must be decided again."""
+    """The subject or the realm was revoked since the epochs were read: the sign-in must be decided again."""
     ID_TAKEN = "id_taken"
     """A session with this id exists or existed (as far back as `purge` has left it; ids are 16 random bytes)."""
     NO_ACCOUNT = "no_account"
@@ -176,6 +176,14 @@ class Store(Protocol):
         """
         ...
 
+    async def end_realm(self, realm: str, *, reason: EndReason, now: datetime) -> int:
+        """End every session of the realm that has not ended; returns how many that were.
+
+        The realm epoch grows, so that every sign-in in flight is refused, and one `all` entry with the new epoch is
+        appended, even when no session stood. One transaction, however many sessions there are.
+        """
+        ...
+
     async def update_subject(
         self,
         realm: str,
@@ -212,6 +220,13 @@ class Store(Protocol):
 
     async def replace_password(self, realm: str, account_id: str, *, old: str, new: str) -> bool:
         """Set the sealed password hash to `new` if it still is `old`."""
+        ...
+
+    async def remove_account(self, realm: str, account_id: str, *, now: datetime) -> bool:
+        """Delete the account, and `end_subject` its subject as `revoked`, in one transaction.
+
+        A sign-in in flight is refused; the address is free again. False: there is no such account, nothing changed.
+        """
         ...
 
     # --- attempts ---------------------------------------------------------------------------------------------

@@ -92,6 +92,9 @@ class SlowStore:
     ) -> tuple[Session, ...]:
         return await self._slowly(lambda: self.inner.end_subject(realm, subject, reason=reason, now=now, keep=keep))
 
+    async def end_realm(self, realm: str, *, reason: EndReason, now: datetime) -> int:
+        return await self._slowly(lambda: self.inner.end_realm(realm, reason=reason, now=now))
+
     async def update_subject(
         self,
         realm: str,
@@ -122,6 +125,9 @@ class SlowStore:
 
     async def replace_password(self, realm: str, account_id: str, *, old: str, new: str) -> bool:
         return await self._slowly(lambda: self.inner.replace_password(realm, account_id, old=old, new=new))
+
+    async def remove_account(self, realm: str, account_id: str, *, now: datetime) -> bool:
+        return await self._slowly(lambda: self.inner.remove_account(realm, account_id, now=now))
 
     # --- attempts ---------------------------------------------------------------------------------------------
 

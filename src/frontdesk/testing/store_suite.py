@@ -28,6 +28,7 @@ reads a clock; a rule that fails says what it got and what it expected.
 from __future__ import annotations
 
 from frontdesk.testing.suite.account_rules import AccountRules, AttemptRules, OnceRules
+from frontdesk.testing.suite.everyone_rules import RealmRules, RemovalRules
 from frontdesk.testing.suite.fault_rules import CancellationRules, DumpRules, FaultRules, LifeRules
 from frontdesk.testing.suite.key_rules import KeyRotationRules, KeyRules
 from frontdesk.testing.suite.log_rules import LogRules, PurgeRules
@@ -39,6 +40,8 @@ from frontdesk.testing.suite.session_rules import SessionRules
 class StoreSuite(
     SessionRules,
     RevocationRules,
+    RealmRules,
+    RemovalRules,
     RotationRules,
     LogRules,
     PurgeRules,

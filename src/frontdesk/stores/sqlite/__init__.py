@@ -166,6 +166,9 @@ class SQLiteStore:
             lambda connection: sessions.end_subject(connection, realm, subject, reason=reason, now=now, keep=keep)
         )
 
+    async def end_realm(self, realm: str, *, reason: EndReason, now: datetime) -> int:
+        return await self._write(lambda connection: sessions.end_realm(connection, realm, reason, now))
+
     async def update_subject(
         self,
         realm: str,
@@ -195,6 +198,9 @@ class SQLiteStore:
 
     async def replace_password(self, realm: str, account_id: str, *, old: str, new: str) -> bool:
         return await self._write(lambda connection: records.replace_password(connection, realm, account_id, old, new))
+
+    async def remove_account(self, realm: str, account_id: str, *, now: datetime) -> bool:
+        return await self._write(lambda connection: records.remove_account(connection, realm, account_id, now))
 
     # --- attempts ---------------------------------------------------------------------------------------------
 

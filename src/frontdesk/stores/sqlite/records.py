@@ -13,7 +13,7 @@ from frontdesk.core.accounts import Account
 from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
 from frontdesk.errors import Refusal
 from frontdesk.stores.protocol import Poll
-from frontdesk.stores.sqlite import stored_keys
+from frontdesk.stores.sqlite import sessions, stored_keys
 from frontdesk.stores.sqlite.rows import (
     ACCOUNT_COLUMNS,
     ENTRY_COLUMNS,
@@ -84,6 +84,14 @@ def replace_password(connection: apsw.Connection, realm: str, account_id: str, o
         "UPDATE accounts SET password = ? WHERE realm = ? AND id = ? AND password = ?", (new, realm, account_id, old)
     )
     return connection.changes() == 1
+
+
+def remove_account(connection: apsw.Connection, realm: str, account_id: str, now: datetime) -> bool:
+    connection.execute("DELETE FROM accounts WHERE realm = ? AND id = ?", (realm, account_id))
+    if connection.changes() != 1:
+        return False
+    sessions.end_subject(connection, realm, account_id, reason="revoked", now=now, keep=None)
+    return True
 
 
 # --- attempts -----------------------------------------------------------------------------------------------------

@@ -46,6 +46,12 @@ _ROTATE: Final = (
     " WHERE realm = ? AND id = ? AND generation = ? AND parent = ? AND ended_at IS NULL"
 )
 _END: Final = "UPDATE sessions SET ended_at = ?, end_reason = ? WHERE realm = ? AND id = ? AND ended_at IS NULL"
+# One statement, by the index of what has not ended: no row is read into Python.
+_END_REALM: Final = "UPDATE sessions SET ended_at = ?, end_reason = ? WHERE realm = ? AND ended_at IS NULL"
+_MOVE_REALM: Final = (
+    "INSERT INTO realms (realm, epoch) VALUES (?, 1) ON CONFLICT (realm) DO UPDATE SET epoch = epoch + 1"
+)
+_SELECT_REALM_EPOCH: Final = "SELECT epoch FROM realms WHERE realm = ?"
 _APPEND: Final = "INSERT INTO revocations (realm, kind, target, epoch, at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -161,6 +167,15 @@ def end_subject(
     epoch = epochs(connection, realm, subject).subject
     append(connection, realm, "subject", subject, now, epoch=epoch)
     return tuple(ended)
+
+
+def end_realm(connection: apsw.Connection, realm: str, reason: EndReason, now: datetime) -> int:
+    connection.execute(_END_REALM, (to_micros(now), reason, realm))
+    ended = connection.changes()
+    connection.execute(_MOVE_REALM, (realm,))
+    ((epoch,),) = fetch(connection, _SELECT_REALM_EPOCH, realm)
+    append(connection, realm, "all", "", now, epoch=epoch)
+    return ended
 
 
 def update_subject(
