@@ -75,7 +75,24 @@ def test_every_refusal_is_documented_under_its_status() -> None:
         assert str(route.status) in documented
         for code in (*route.refusals, "store_unavailable"):
             assert f"`{code}`" in documented[str(CODES[code].status)]["description"]
-            assert list(documented[str(CODES[code].status)]["content"]) == ["application/problem+json"]
+            assert "application/problem+json" in documented[str(CODES[code].status)]["content"]
+
+
+def test_what_ends_a_session_or_refuses_its_renewal_is_declared_wherever_one_is_asked_for() -> None:
+    responses = {name: operation["responses"] for name, operation in operations(document())}
+    for name in ("GET /auth/me", "GET /auth/sessions", "DELETE /auth/sessions", "POST /auth/refresh"):
+        for code in ("refresh_reused", "store_rolled_back", "session_replaced"):
+            assert f"`{code}`" in responses[name]["401"]["description"]
+    for name in ("GET /auth/me", "GET /auth/sessions", "POST /auth/refresh"):
+        assert "`claims_too_large`" in responses[name]["422"]["description"]
+
+
+def test_health_and_keys_declare_their_answers_that_are_no_refusals() -> None:
+    responses = {name: operation["responses"] for name, operation in operations(document())}
+    failing = responses["GET /auth/health"]["503"]["content"]
+    assert failing["application/json"] == responses["GET /auth/health"]["200"]["content"]["application/json"]
+    assert "application/problem+json" in failing  # while the desk has not been opened
+    assert responses["GET /auth/jwks.json"]["304"] == {"description": "Not Modified"}
 
 
 def test_each_credential_in_each_envelope_has_a_security_scheme() -> None:

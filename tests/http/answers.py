@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
+from frontdesk.adapters.front import Front
+from frontdesk.endpoints.http import Request, Response
+from frontdesk.endpoints.openapi import Description
 from frontdesk.errors import CODES
 from frontdesk.testing import Client
 
@@ -30,6 +36,37 @@ def code_of(response: Any, *, status: int | None = None) -> str:
     if status is not None:
         assert response.status_code == status
     return code
+
+
+def undeclared(front: Front, request: Request, response: Response) -> Iterator[str]:
+    """What the desk's OpenAPI document does not say of this answer: its status, its media type, or its code."""
+    operation = _operation(front, request)
+    if operation is None:
+        return
+    seen = f"{request.method} {request.path}: {response.status}"
+    declared = operation["responses"].get(str(response.status))
+    if declared is None:
+        yield seen
+        return
+    media_type = dict(response.headers).get(b"content-type", b"").decode()
+    if media_type not in declared.get("content", {"": None}):
+        yield f"{seen} {media_type}"
+    if media_type == "application/problem+json":
+        code = json.loads(response.body)["code"]
+        if f"`{code}`" not in declared["description"]:
+            yield f"{seen} {code}"
+
+
+def _operation(front: Front, request: Request) -> dict[str, Any] | None:
+    """The operation that answers this request; None for what is not there."""
+    settings = front.desk.settings
+    described = Description(front.gate.settings, credentials=settings.credentials, transports=settings.transports)
+    for path, operations in described.paths().items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), request.path):
+            method = "get" if request.method == "HEAD" else request.method.lower()
+            found: dict[str, Any] | None = operations.get(method)
+            return found
+    return None
 
 
 def cookies_set(response: Any) -> dict[str, str]:

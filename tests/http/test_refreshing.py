@@ -182,6 +182,7 @@ def test_a_token_two_rotations_old_ends_the_session(site: Site, client: Client) 
     assert code_of(refresh(client, tokens[0]), status=401) == "refresh_reused"
     assert code_of(refresh(client, tokens[-1]), status=401) == "refresh_reused"
     assert code_of(client.get("/dashboard")) == "refresh_reused"
+    assert code_of(client.get("/auth/me")) == "refresh_reused"
 
 
 # --- renewal of a page ---------------------------------------------------------------------------------------------

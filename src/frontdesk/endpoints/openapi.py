@@ -19,7 +19,7 @@ TAG: Final = "frontdesk"
 PROBLEM_TYPE: Final = "application/problem+json"
 _JSON: Final = "application/json"
 _REFERENCE: Final = "#/components/schemas/Frontdesk{name}"
-_EVERYWHERE: Final = ("headers_too_large", "store_unavailable")
+_EVERYWHERE: Final = ("body_too_large", "headers_too_large", "internal_error", "overloaded", "store_unavailable")
 _REFRESH: Final = "frontdeskRefreshCookie"
 
 Json = dict[str, Any]
@@ -118,7 +118,13 @@ class Description:
         if route.answer is not None:
             success["content"] = {route.answer_type: {"schema": self._shapes[route.answer]}}
         hosts = ("host_unknown",) if self._settings.hosts else ()
-        return {str(route.status): success, **self.problems((*route.refusals, *_EVERYWHERE, *hosts))}
+        responses = {str(route.status): success, **self.problems((*route.refusals, *_EVERYWHERE, *hosts))}
+        for status, shape in route.otherwise.items():
+            response = responses.setdefault(str(status), {"description": HTTPStatus(status).phrase})
+            if shape is not None:
+                content = {route.answer_type: {"schema": self._shapes[shape]}, **response.get("content", {})}
+                responses[str(status)] = {**response, "content": content}
+        return responses
 
     def _route_security(self, route: Route) -> list[Json]:
         if route.path == "/refresh":

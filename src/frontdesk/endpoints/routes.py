@@ -21,7 +21,8 @@ Handler = Callable[[Gate, Request], Awaitable[Response]]
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One operation. `path` follows the prefix; `{id}` stands for one segment. `refusals` are its own codes.
 
-    `query` names the parameters that are understood, each with its values.
+    `query` names the parameters that are understood, each with its values; `otherwise` further statuses that are no
+    refusals, each with the shape of its body.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body: type[msgspec.Struct] | None = None
     answer: type[msgspec.Struct] | None = None
     answer_type: str = "application/json"
+    otherwise: Mapping[int, type[msgspec.Struct] | None] = {}
     query: Mapping[str, tuple[str, ...]] = {}
     signed_in: bool = False
     accounts: bool = False
@@ -40,8 +42,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 _BODY: Final = ("cross_origin", "body_too_large", "content_type_unsupported", "body_not_parseable", "body_invalid")
 _CREDENTIAL: Final = ("credential_malformed", "credential_invalid", "transport_mismatch")
-_SESSION: Final = ("session_ended", "session_expired", "session_idle", "session_replaced")
+_SESSION: Final = (
+    "session_ended", "session_expired", "session_idle", "session_replaced", "refresh_reused", "store_rolled_back",
+)  # fmt: skip
 _SIGNED_IN: Final = ("not_signed_in", "credential_duplicate", "token_expired", *_CREDENTIAL, *_SESSION)
+# A GET may be opened as a page, and is then renewed on the way in: what a refresh is refused for is answered here too.
+_RENEWED: Final = (*_SIGNED_IN, "claims_too_large")
 _PASSWORD: Final = ("password_too_short", "password_too_long", "password_common", "password_context")
 
 ROUTES: Final = (
@@ -62,7 +68,7 @@ ROUTES: Final = (
         method="POST", path="/refresh", handler=api.refresh, summary="Exchange a refresh token for an access token",
         body=bodies.RefreshBody, answer=bodies.SignedIn,
         refusals=(
-            *_BODY, "credentials_ambiguous", *_SIGNED_IN, "refresh_reused", "store_rolled_back",
+            *_BODY, "credentials_ambiguous", *_SIGNED_IN, "claims_too_large",
         ),
     ),
     Route(
@@ -72,11 +78,11 @@ ROUTES: Final = (
     ),
     Route(
         method="GET", path="/me", handler=api.me, summary="Who I am",
-        answer=bodies.Me, signed_in=True, refusals=_SIGNED_IN,
+        answer=bodies.Me, signed_in=True, refusals=_RENEWED,
     ),
     Route(
         method="GET", path="/sessions", handler=api.list_sessions, summary="My devices",
-        answer=bodies.Devices, signed_in=True, refusals=_SIGNED_IN,
+        answer=bodies.Devices, signed_in=True, refusals=_RENEWED,
     ),
     Route(
         method="DELETE", path="/sessions", handler=api.end_sessions,
@@ -90,11 +96,11 @@ ROUTES: Final = (
     ),
     Route(
         method="GET", path="/jwks.json", handler=api.jwks, summary="The public keys",
-        answer=bodies.KeySetBody, answer_type="application/jwk-set+json",
+        answer=bodies.KeySetBody, answer_type="application/jwk-set+json", otherwise={304: None},
     ),
     Route(
         method="GET", path="/health", handler=api.health, summary="Whether the desk can answer",
-        answer=bodies.Health,
+        answer=bodies.Health, otherwise={503: bodies.Health},
     ),
 )  # fmt: skip
 
