@@ -55,6 +55,14 @@ class Registered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRemoved(Event):
+    """An account was deleted, and all sessions of its subject ended with it, as `revoked`."""
+
+    name: ClassVar[str] = "account_removed"
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded(Event):
     """A session ended; `reason` is an `EndReason`."""
 
@@ -71,6 +79,15 @@ class SubjectRevoked(Event):
     name: ClassVar[str] = "subject_revoked"
     subject: str
     sessions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealmRevoked(Event):
+    """All sessions of everybody ended; they have no events of their own. `reason` is an `EndReason`."""
+
+    name: ClassVar[str] = "realm_revoked"
+    sessions: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from frontdesk.clock import Clock
 from frontdesk.core.accounts import Account
 from frontdesk.core.addresses import canonical_email, throttle_network
 from frontdesk.core.credentials import ID_BYTES, encode_id
-from frontdesk.core.events import Registered, SignInRefused
+from frontdesk.core.events import AccountRemoved, Registered, SignInRefused
 from frontdesk.core.passwords import PasswordContext, check
 from frontdesk.core.sessions import Epochs
 from frontdesk.core.throttle import AttemptKeys, account_key, attempt_keys
@@ -28,7 +28,7 @@ from frontdesk.stores.protocol import Store
 
 
 class Accounts:
-    """Register, sign in with a password, list, unlock."""
+    """Register, sign in with a password, list, unlock, remove."""
 
     def __init__(
         self,
@@ -150,6 +150,20 @@ class Accounts:
         if isinstance(address, Refusal):
             return None
         return await self._store.account_by_email(self._settings.realm, address)
+
+    async def remove(self, who: str, *, origin: Origin | None = None) -> Account | None:
+        """Delete the account with this address or id and end all its sessions, at once and for good (ASVS 7.4.2).
+
+        A sign-in in flight is refused. Returns the account as it was; None: there is none. The address may register
+        anew, and is another subject then. What the application keeps about the subject is the application's to remove.
+        """
+        account = await (self.by_email(who) if "@" in who else self.by_id(who))
+        now = self._clock.now()
+        if account is None or not await self._store.remove_account(account.realm, account.id, now=now):
+            return None
+        address = origin.address if origin else ""
+        self._audit(AccountRemoved(at=now, realm=account.realm, address=address, subject=account.id))
+        return account
 
     async def unlock(self, email: str) -> bool:
         """Forget the failed attempts of an address: lifts the hard stop. False: there were none."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from frontdesk.clock import Clock, SystemClock
-from frontdesk.core.events import KeyChanged, SessionEnded, SubjectRevoked
+from frontdesk.core.events import KeyChanged, RealmRevoked, SessionEnded, SubjectRevoked
 from frontdesk.core.keyring import Plan
 from frontdesk.core.sessions import EndReason, RefreshEnvelope, Session, Transport
 from frontdesk.errors import Refusal
@@ -219,6 +219,16 @@ class Desk:
                 SubjectRevoked(at=now, realm=self.settings.realm, address=address, subject=subject, sessions=len(ended))
             )
         return len(ended)
+
+    async def end_everyone(self, *, reason: EndReason = "revoked", address: str = "") -> int:
+        """End every session of the realm; how many. Sign-ins in flight are refused too. Accounts and keys stay.
+
+        One `realm_revoked` event tells of all of them.
+        """
+        now = self.clock.now()
+        ended = await self.store.end_realm(self.settings.realm, reason=reason, now=now)
+        self.audit(RealmRevoked(at=now, realm=self.settings.realm, address=address, sessions=ended, reason=reason))
+        return ended
 
     def _report_keys(self, done: Plan) -> Plan:
         for move in done.moves:
