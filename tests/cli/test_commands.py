@@ -63,6 +63,43 @@ def test_two_passwords_that_differ_create_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "question", "done"),
+    [
+        (
+            ["users", "remove", "alice@example.com"],
+            "Remove alice@example.com and sign it out everywhere? [y/N] ",
+            "removed alice@example.com, who was ",
+        ),
+        (["sessions", "revoke", "--everyone"], "Sign everybody out? [y/N] ", "ended 0 sessions of everybody\n"),
+    ],
+    ids=["remove", "everyone"],
+)
+def test_at_a_terminal_what_cannot_be_undone_is_asked_for_unless_yes_is_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], question: str, done: str
+) -> None:
+    def told(given: list[str], answer: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        monkeypatch.setattr(sys, "argv", ["frontdesk", *given])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return caught.value.code, *capsys.readouterr()
+
+    def add_alice() -> None:
+        assert CliRunner().invoke(app, ["users", "add", "alice@example.com"], input=PASSWORD).exit_code == 0
+
+    add_alice()
+    for answer in ("n\n", "\n", "", "yesterday\n"):
+        assert told(words, answer) == (1, "", f"{question}frontdesk: nothing was changed\n")
+    assert "alice@example.com" in CliRunner().invoke(app, ["users", "list"]).stdout
+    status, out, err = told(words, "Y\n")
+    assert (status, out.startswith(done), err) == (0, True, question)
+    if words[0] == "users":
+        add_alice()
+    status, out, err = told([*words, "--yes"], "")
+    assert (status, out.startswith(done), err) == (0, True, "")
+
+
 def test_a_password_is_no_argument() -> None:
     result = CliRunner().invoke(app, ["users", "add", "alice@example.com", "--password", PASSWORD])
     assert result.exit_code == 2
@@ -78,6 +115,7 @@ def test_a_password_is_no_argument() -> None:
         ["users", "add"],
         ["users", "list"],
         ["users", "unlock"],
+        ["users", "remove"],
         ["sessions"],
         ["sessions", "list"],
         ["sessions", "revoke"],

@@ -23,6 +23,7 @@ T = TypeVar("T")
 StoreOption = Annotated[str | None, typer.Option(metavar="URL", help="The store, such as sqlite:///frontdesk.db.")]
 ConfigOption = Annotated[Path | None, typer.Option(metavar="FILE", help="The settings; default: frontdesk.toml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask, also on a terminal.")]
 
 _MEMORY: Final = "memory:"
 

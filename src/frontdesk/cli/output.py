@@ -48,6 +48,19 @@ def refused(refusal: Refusal) -> typer.Exit:
     return fail(f"{refusal.detail or refusal.title} ({refusal.code})")
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """At a terminal, ask before what cannot be undone, unless `yes`; anything but a yes ends the command.
+
+    Without a terminal nobody could answer, and whoever wrote the script has decided.
+    """
+    if yes or not sys.stdin.isatty():
+        return
+    # Not typer.confirm: it writes on stdout too, which holds results alone.
+    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise fail("nothing was changed")
+
+
 @contextmanager
 def faults_told() -> Iterator[None]:
     """A fault ends the command with one sentence and status 1, never with a traceback."""

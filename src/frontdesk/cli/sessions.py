@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from frontdesk.cli.opening import ConfigOption, JsonOption, StoreOption, with_desk
-from frontdesk.cli.output import fail, minute, print_json, print_table, say
+from frontdesk.cli.opening import ConfigOption, JsonOption, StoreOption, YesOption, with_desk
+from frontdesk.cli.output import confirm, fail, minute, print_json, print_table, say
 from frontdesk.core.sessions import Session
 from frontdesk.endpoints.api import device_of
 from frontdesk.service.desk import Desk
@@ -57,16 +57,24 @@ def revoke(
     everything_of: Annotated[
         str | None, typer.Option("--all", metavar="WHO", help="All sessions of an address or subject.")
     ] = None,
+    everyone: Annotated[bool, typer.Option("--everyone", help="All sessions of everybody.")] = False,
+    yes: YesOption = False,
     store: StoreOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """End one session, or all of one subject. Servers on the same store refuse it from the next request on."""
-    if session is not None and everything_of is None:
+    """End one session, all of one subject, or all of everybody.
+
+    Servers on the same store refuse what has ended from the next request on.
+    """
+    if (session is not None) + (everything_of is not None) + everyone != 1:
+        raise typer.BadParameter("name one session, or a subject with --all, or say --everyone")
+    if session is not None:
         _revoke_one(session, store=store, config=config)
-    elif session is None and everything_of is not None:
+    elif everything_of is not None:
         _revoke_all(everything_of, store=store, config=config)
     else:
-        raise typer.BadParameter("name one session, or a subject with --all")
+        confirm("Sign everybody out?", yes=yes)
+        _revoke_everyone(store=store, config=config)
 
 
 def _revoke_one(session_id: str, *, store: StoreOption, config: ConfigOption) -> None:
@@ -86,7 +94,18 @@ def _revoke_all(who: str, *, store: StoreOption, config: ConfigOption) -> None:
     ended = with_desk(end, store=store, config=config)
     if ended is None:
         raise _nobody(who)
-    say(f"ended {ended} {'session' if ended == 1 else 'sessions'} of {who}")
+    say(f"ended {_counted(ended)} of {who}")
+
+
+def _revoke_everyone(*, store: StoreOption, config: ConfigOption) -> None:
+    async def end(desk: Desk) -> int:
+        return await desk.end_everyone()
+
+    say(f"ended {_counted(with_desk(end, store=store, config=config))} of everybody")
+
+
+def _counted(sessions: int) -> str:
+    return f"{sessions} {'session' if sessions == 1 else 'sessions'}"
 
 
 async def _subject(desk: Desk, who: str) -> str | None:

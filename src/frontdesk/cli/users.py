@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from frontdesk.cli.opening import ConfigOption, JsonOption, StoreOption, with_desk
-from frontdesk.cli.output import fail, minute, print_json, print_table, refused, say
+from frontdesk.cli.opening import ConfigOption, JsonOption, StoreOption, YesOption, with_desk
+from frontdesk.cli.output import confirm, fail, minute, print_json, print_table, printable, refused, say
 from frontdesk.core.accounts import Account
 from frontdesk.errors import Refusal
 from frontdesk.service.desk import Desk
 from frontdesk.service.fitting import check_words
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Accounts: add, list, unlock.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Accounts: add, list, unlock, remove.")
 
 _PAGE = 500
 
@@ -77,6 +77,26 @@ def unlock(
         say(f"unlocked {email}")
     else:
         say(f"no failed sign-ins are counted for {email}")
+
+
+@app.command()
+def remove(
+    email: Annotated[str, typer.Argument(help="The address of the account.")],
+    *,
+    yes: YesOption = False,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Delete an account and end all its sessions. It cannot be brought back."""
+    confirm(f"Remove {printable(email)} and sign it out everywhere?", yes=yes)
+
+    async def delete(desk: Desk) -> Account | None:
+        return await desk.accounts.remove(email) if "@" in email else None
+
+    account = with_desk(delete, store=store, config=config)
+    if account is None:
+        raise fail(f"no account has the address {email}")
+    say(f"removed {account.email}, who was {account.id}")
 
 
 async def _all(desk: Desk) -> list[Account]:
