@@ -211,6 +211,18 @@ def test_a_page_without_any_access_cookie_is_renewed_too(site: Site, client: Cli
     assert set(cookies_set(answer)) == {ACCESS}
 
 
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_a_page_whose_access_token_has_lost_its_key_is_renewed(site: Site, client: Client, credential: Any) -> None:
+    client.sign_in_as("alice", credential=credential)
+    assert client.portal is not None
+    for stored in site.desk.keys.stored:
+        client.portal.call(site.desk.give_up_key, stored.id)
+    assert code_of(client.get("/dashboard"), status=401) == "credential_invalid"
+    answer = client.get("/dashboard", headers=NAVIGATION)
+    assert answer.json() == {"hello": "alice"}
+    assert client.get("/dashboard").json() == {"hello": "alice"}
+
+
 @pytest.mark.parametrize(
     "headers",
     [

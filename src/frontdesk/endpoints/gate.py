@@ -24,6 +24,7 @@ from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.desk import Desk
 from frontdesk.service.refresh import Refreshed
+from frontdesk.service.tokens import KEY_UNKNOWN
 from frontdesk.stores.protocol import ASK, Ask
 
 _logger = logging.getLogger("frontdesk")
@@ -136,8 +137,7 @@ class Gate:
     def _renewable(self, request: Request, presented: Presented, result: Authenticated | Refusal | Ask) -> bool:
         """Whether this is a page navigation whose access cookie is gone while a refresh cookie came along."""
         return (
-            isinstance(result, Refusal)
-            and result.code in _RENEWABLE
+            is_renewable(result)
             and isinstance(presented.refresh, bytes)
             and presented.transport == "cookie"
             # Under "end" a retry is reuse, and any site can start a navigation whose answer nobody keeps.
@@ -177,6 +177,11 @@ class Gate:
                 address=self.settings.address_of(request),
             )
         )
+
+
+def is_renewable(result: Authenticated | Refusal | Ask) -> bool:
+    """Whether a refresh may mend this: no access token, an expired one, or one whose key is gone from the ring."""
+    return isinstance(result, Refusal) and (result.code in _RENEWABLE or result is KEY_UNKNOWN)
 
 
 def unavailable(error: StoreError | OverloadedError) -> Refusal:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from frontdesk.endpoints.carriers import refreshed_cookies
-from frontdesk.endpoints.gate import Gate, Visit
+from frontdesk.endpoints.gate import Gate, Visit, is_renewable
 from frontdesk.endpoints.http import Request, Response
 from frontdesk.errors import Refusal
 from frontdesk.service.authenticate import Authenticated
-
-_RENEWABLE: Final = frozenset({"token_expired", "not_signed_in"})
 
 
 def carry(response: Response, visit: Visit) -> Response:
@@ -41,7 +37,7 @@ async def actor(gate: Gate, request: Request) -> Visit | Refusal:
     else:
         result = await gate.desk.authenticate(presented.credential, presented.transport)
     visit = Visit(presented=presented, result=result)
-    expired = isinstance(result, Refusal) and result.code in _RENEWABLE and presented.transport == "cookie"
+    expired = is_renewable(result) and presented.transport == "cookie"
     if not expired or not isinstance(presented.refresh, bytes):
         return visit
     outcome = await gate.desk.refresh(presented.refresh, "cookie", address=gate.settings.address_of(request))
