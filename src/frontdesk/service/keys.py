@@ -33,7 +33,7 @@ _FEWEST_HEX = 8
 
 
 def check_secret(secret: str | bytes) -> bytes:
-    """The bytes of a master secret that is fit for use; ConfigurationError when it is weak (failure 14)."""
+    """The bytes of a master secret that is fit for use; ConfigurationError when it is weak."""
     raw = secret.encode() if isinstance(secret, str) else bytes(secret)
     advice = 'make one with `python3 -c "import secrets; print(secrets.token_urlsafe(32))"`'
     if len(raw) < MIN_SECRET_BYTES:
