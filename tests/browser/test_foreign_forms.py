@@ -142,6 +142,12 @@ def test_a_jar_filled_from_a_sub_domain_is_431_and_can_be_emptied(
         assert answer is not None
         assert answer.status == 431
         assert served_by_tls.devices_of(ALICE) == 1
-        # The answer told the browser to empty the jar, so the way in is open again.
-        victim.goto("/signin")
+        # The answer told the browser to empty the jar, so the way in is open again. Chromium empties it beside the
+        # navigation and not before its end: the next one may still come with everything, and is told again.
+        for _ in range(50):
+            answer = victim.goto("/signin")
+            assert answer is not None
+            if answer.status == 200:
+                break
+            assert answer.status == 431
         expect(victim.get_by_role("heading", level=1)).to_have_text("Sign in")
