@@ -467,3 +467,11 @@ def test_whatever_can_be_signed_comes_back_the_same(extra: dict[str, Any]) -> No
     signed, code = attempted(lambda: token(**extra))
     assert code == ("claim_invalid" if signed is None else "accepted")
     assert signed is None or dict(verify(signed).extra) == extra
+
+
+def test_a_record_whose_fields_are_not_told_from_absent_ones_is_misuse() -> None:
+    class Careless(jwt.Claims, frozen=True, kw_only=True):
+        level: int = 0
+
+    with pytest.raises(TypeError, match="None by default"):
+        verify(token(), record=Careless)

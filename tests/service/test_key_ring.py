@@ -15,7 +15,7 @@ from frontdesk.clock import AdjustableClock
 from frontdesk.core.credentials import parse
 from frontdesk.core.keyring import StoredKey
 from frontdesk.core.sessions import CredentialKind
-from frontdesk.errors import ConfigurationError, Refusal
+from frontdesk.errors import ConfigurationError, Refusal, StoreCorruptError, StoreError
 from frontdesk.jose import jwe, jwt
 from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.desk import Desk
@@ -326,5 +326,35 @@ def test_a_new_master_secret_makes_and_the_old_one_still_verifies(tmp_path: Path
             await new.open()  # the keys in the store are still sealed under the old one
         for each in (old, both, new):
             await each.close()
+
+    asyncio.run(play())
+
+
+def test_a_key_that_was_given_up_is_refused_even_where_its_successor_does_not_open(tmp_path: Path) -> None:
+    """One process has the new secret already, the other not yet: what is compromised goes for both."""
+
+    async def play() -> None:
+        behind = TestDesk(make_store("sqlite", tmp_path), secrets_=[SECRET])
+        ahead = TestDesk(make_store("sqlite", tmp_path), secrets_=[OTHER_SECRET, SECRET])
+        await behind.open()
+        await ahead.open()
+        signed = await behind.sign_in(
+            Grant(subject="alice"), options=SignInOptions(credential="jwt", transport="bearer")
+        )
+        assert isinstance(signed, Signed)
+        assert signed.access_token is not None
+        token = signed.access_token.text.encode()
+        assert isinstance(await behind.authenticate(token, "bearer"), Authenticated)
+        await ahead.give_up_key(behind.keys.signing.kid)
+        for _ in range(3):
+            with pytest.raises(StoreCorruptError):
+                await behind.authenticate(token, "bearer")
+            with pytest.raises(StoreError):
+                behind._tokens.access_token(signed.session, behind.time.now())
+        refused = await ahead.authenticate(token, "bearer")
+        assert isinstance(refused, Refusal)
+        assert refused.code == "credential_invalid"
+        await behind.close()
+        await ahead.close()
 
     asyncio.run(play())

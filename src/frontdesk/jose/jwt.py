@@ -104,6 +104,9 @@ class _Form:
 
     def __init__(self, record: type[Claims]) -> None:
         fields = msgspec.structs.fields(record)
+        if any(not field.required and field.default is not None for field in fields if field.name != "extra"):
+            # What is there is told from what is absent by None: the quick path counts on it.
+            raise TypeError(f"each field of {record.__name__} is required or None by default")
         self.decode: Final = msgspec.json.Decoder(record).decode
         self.types: Final[dict[str, Any]] = {field.encode_name: field.type for field in fields if field.name != "extra"}
 

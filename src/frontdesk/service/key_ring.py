@@ -13,6 +13,7 @@ import msgspec
 
 from frontdesk.core import keyring
 from frontdesk.core.keyring import KeyState, Plan, StoredKey
+from frontdesk.errors import ConfigurationError, StoreCorruptError, StoreError, TokenError
 from frontdesk.jose import encryption_jwk, jwe, jws
 from frontdesk.jose.encryption_jwk import EncryptionKeySet
 from frontdesk.jose.encryption_keys import DirectKey, EncryptionKey
@@ -67,10 +68,18 @@ class KeyRing:
         return self._store.peek_keys_version(self._realm) != self.version
 
     async def catch_up(self) -> None:
-        """Take over what other processes did to the keys; nothing that was acknowledged before this call is missed."""
+        """Take over what other processes did to the keys; nothing that was acknowledged before this call is missed.
+
+        StoreCorruptError when one of them does not open under the secrets that are given here.
+        """
         version = await self._store.keys_version(self._realm)
-        if version != self.version:
+        if version == self.version:
+            return
+        try:
             await self._read(version)
+        except (ConfigurationError, TokenError) as error:
+            # At start this is a wrong setting; now the store holds what this process cannot use: nothing is granted.
+            raise StoreCorruptError("a key in the store does not open", detail=error.message) from error
 
     def when_gone(self, forget: Callable[[str], None]) -> None:
         """Call `forget` with the id of each key that is believed no longer."""
@@ -105,29 +114,47 @@ class KeyRing:
         stored_keys = await self._store.list_keys(self._realm)
         if version < self.version:
             return  # a later look was faster
-        self.version, self.stored = version, stored_keys
-        usable = [stored for stored in self.stored if stored.state != "compromised"]
-        before = {*self._keys, *self._opening}
+        usable = [stored for stored in stored_keys if stored.state != "compromised"]
+        # What was given up goes first, whatever becomes of the rest: the version below is not taken over before all
+        # of it is, so a key that does not open is met again at each request and none is believed meanwhile.
+        self._give_up_all_but({stored.id for stored in usable})
         # The same objects as before: what is remembered of a key's tokens holds for this very object.
-        self._keys = {
+        keys = {
             stored.id: self._keys.get(stored.id) or from_jwk(self._unsealed(stored))
             for stored in usable
             if stored.algorithm != ENCRYPTION
         }
-        self._opening = {
+        opening = {
             stored.id: self._opening.get(stored.id) or encryption_jwk.from_jwk(self._unsealed(stored))
             for stored in usable
             if stored.algorithm == ENCRYPTION
         }
-        kinds = {key.kty == "oct" for key in self._keys.values()}
-        # A ring that changed between HS256 and the others holds both kinds, which no KeySet does; each key has one
-        # algorithm all the same, and a token is only ever held against the key that it names.
-        self.verifying = KeySet(self._keys.values()) if len(kinds) < 2 else self._find
-        self.decrypting = EncryptionKeySet(self._opening.values())
+        self._hold(keys, opening)
+        self.stored = stored_keys
         self._choose()
-        for key_id in before - {stored.id for stored in usable}:
+        self.version = version
+
+    def _give_up_all_but(self, ids: set[str]) -> None:
+        gone = {*self._keys, *self._opening} - ids
+        if not gone:
+            return
+        self._hold(
+            {key_id: key for key_id, key in self._keys.items() if key_id in ids},
+            {key_id: key for key_id, key in self._opening.items() if key_id in ids},
+        )
+        self._signing = self._signing if self._signing is not None and self._signing.kid in ids else None
+        self._encrypting = self._encrypting if self._encrypting is not None and self._encrypting.kid in ids else None
+        for key_id in gone:
             for forget in self._when_gone:
                 forget(key_id)
+
+    def _hold(self, keys: dict[str, Key], opening: dict[str, EncryptionKey]) -> None:
+        self._keys, self._opening = keys, opening
+        kinds = {key.kty == "oct" for key in keys.values()}
+        # A ring that changed between HS256 and the others holds both kinds, which no KeySet does; each key has one
+        # algorithm all the same, and a token is only ever held against the key that it names.
+        self.verifying = KeySet(keys.values()) if len(kinds) < 2 else self._find
+        self.decrypting = EncryptionKeySet(opening.values())
 
     def _choose(self) -> None:
         """The current keys of this desk's algorithms do the signing and the encrypting."""
@@ -163,9 +190,9 @@ class KeyRing:
 
     @property
     def signing(self) -> Key:
-        """The key that signs now."""
+        """The key that signs now. StoreError when there is none."""
         if self._signing is None:
-            raise RuntimeError("the key ring is not loaded; open the desk first")
+            raise StoreError("there is no key to sign with; is the desk open?")
         return self._signing
 
     @property

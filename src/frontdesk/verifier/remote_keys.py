@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 import httpx
@@ -36,7 +36,15 @@ PAUSE_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 5.0
 """The same as long as nothing was ever received."""
 
-_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64: Final = (IPv6Network("64:ff9b::/96"),)
+_NEVER_PUBLIC: Final = (
+    IPv6Network("64:ff9b:1::/48"),  # local NAT64 (RFC 8215): where it puts the other address is not told
+    IPv6Network("fec0::/10"),  # site-local (RFC 3879)
+    IPv6Network("3fff::/20"),  # documentation (RFC 9637)
+    IPv4Network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    IPv4Network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
+)
+"""Networks that the standard library's tables take for global, or that its versions disagree about."""
 _HEADERS: Final = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
 
 _logger = logging.getLogger("frontdesk")
@@ -125,9 +133,11 @@ class RemoteKeys:
             async with asyncio.timeout(SECONDS_MAX):
                 document = await self._download()
             held = KeySet.from_jwks(document, alg=self._alg)
+            if not len(held):
+                raise RemoteKeysError("the issuer publishes no key that can be used")
             if any(key.kty == "oct" for key in held):
                 raise RemoteKeysError("the issuer publishes symmetric keys")
-        except (RemoteKeysError, TokenError, httpx.HTTPError, OSError, ValueError) as fault:
+        except (RemoteKeysError, TokenError, httpx.HTTPError, OSError, ValueError, ExceptionGroup) as fault:
             # OSError: also TimeoutError and names that do not resolve. ValueError: an address or answer of no form.
             detail = f"{self._url}: {type(fault).__name__}: {fault}"
             self._fault = RemoteKeysError("the keys of the issuer could not be fetched", detail=detail)
@@ -192,6 +202,8 @@ def _bracketed(host: str) -> str:
 def _refuse_private(address: IPv4Address | IPv6Address, *, loopback: bool) -> None:
     """RemoteKeysError unless anybody could reach this address; those that carry another one are judged by it."""
     inner = _carried(address)
+    if any(inner.version == network.version and inner in network for network in _NEVER_PUBLIC):
+        raise RemoteKeysError(f"{address} is not a public address")
     if loopback:
         if not inner.is_loopback:
             raise RemoteKeysError(f"{address} is not on loopback, as its name says")
