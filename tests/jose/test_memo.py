@@ -233,3 +233,11 @@ def test_a_record_refuses_what_the_general_claims_refuse(added: str, code: str) 
     assert refusal(craft(header_of(key("HS256")), payload, key("HS256")), record=_Own) == code
     invalid_utf8 = payload.replace(b"desk", b"de\xffk")
     assert refusal(craft(header_of(key("HS256")), invalid_utf8, key("HS256")), record=_Own) == "token_malformed"
+
+
+def test_claims_that_a_receiver_could_change_are_not_remembered() -> None:
+    memo = jwt.Memo()
+    nested = token(perm={"read": []})
+    first = verify(nested, memo=memo)
+    first.extra["perm"]["read"].append("everything")
+    assert verify(nested, memo=memo).extra["perm"] == {"read": []}

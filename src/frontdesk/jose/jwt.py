@@ -176,7 +176,7 @@ def verify(
         if memo is not None and known is not None:
             memo.drop(jws.as_bytes(token))  # as a rule, because its time is over
         raise
-    if memo is not None and known is None:
+    if memo is not None and known is None and _is_immutable(claims):
         memo.keep(jws.as_bytes(token), key.kid, (key, header, claims))
     return claims
 
@@ -275,7 +275,7 @@ def decrypt(
         if memo is not None and known is not None:
             memo.drop(jwe.as_bytes(token))  # as a rule, because its time is over
         raise
-    if memo is not None and known is None:
+    if memo is not None and known is None and _is_immutable(claims):
         memo.keep(jwe.as_bytes(token), key.kid, (key, header, claims))
     return claims
 
@@ -445,6 +445,11 @@ def _refuse_bad_time(now: object, leeway: timedelta) -> None:
 def _is_addressed(named: str | tuple[str, ...], audience: str | Collection[str]) -> bool:
     wanted = (audience,) if isinstance(audience, str) else audience
     return any(name in wanted for name in ((named,) if isinstance(named, str) else named))
+
+
+def _is_immutable(claims: Claims) -> bool:
+    """Whether nobody who is handed these claims can change them for the next one: only then are they remembered."""
+    return not any(isinstance(value, dict | list) for value in (*_values(claims), *claims.extra.values()))
 
 
 def _read(document: bytes, record: type[Claims]) -> Claims:
