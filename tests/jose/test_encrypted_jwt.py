@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,7 +214,7 @@ def test_misuse_is_a_type_or_value_error() -> None:
 
 
 class _Record(jwt.Claims, frozen=True, kw_only=True):
-    epoch: int | msgspec.UnsetType = msgspec.UNSET
+    epoch: int | None = None
 
 
 def test_a_remembered_token_is_believed_only_while_everything_still_holds() -> None:
