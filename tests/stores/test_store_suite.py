@@ -20,7 +20,7 @@ from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, e
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError, StoreFullError
 from frontdesk.stores.memory import MemoryStore
-from frontdesk.stores.protocol import Created, Ended, NotCreated, Poll, Store
+from frontdesk.stores.protocol import NO_TIME, Created, Ended, NotCreated, Poll, Store
 from frontdesk.testing import StoreSuite
 from frontdesk.testing.suite.fault_rules import DUMP_SALT, DUMP_SECRET
 from frontdesk.testing.suite.harness import REALM, a_session, expect, plain, sid
@@ -395,8 +395,8 @@ class PurgesADayEarly(Sound):
 
 
 class PollsBackwards(Sound):
-    async def poll(self, cursor: int, *, limit: int = 1000) -> Poll:
-        poll = await super().poll(cursor, limit=limit)
+    async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
+        poll = await super().poll(cursor, limit=limit, wait=wait)
         return replace(poll, entries=poll.entries[::-1])
 
 

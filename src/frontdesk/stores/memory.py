@@ -9,10 +9,11 @@ The data lives as long as the object: closing refuses calls and forgets nothing.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any, Final
@@ -24,10 +25,11 @@ from frontdesk.core.accounts import Account
 from frontdesk.core.keyring import Move, StoredKey, applied, removable_at
 from frontdesk.core.revocation import Entry, EntryKind, entry_expiry
 from frontdesk.core.rotation import Decision, decide
+from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
-from frontdesk.stores.protocol import Created, Ended, NotCreated, Poll
+from frontdesk.stores.protocol import NO_TIME, Created, Ended, NotCreated, Poll
 
 _KEEP_EXPIRED: Final = timedelta(days=1)
 _KEEP_ENDED: Final = timedelta(days=7)
@@ -61,8 +63,10 @@ class _Tables:
         self._values: dict[tuple[str, str, bytes], _Value] = {}
         self._keys: dict[tuple[str, str], StoredKey] = {}
         self._keys_versions: dict[str, int] = {}
+        self._services: dict[tuple[str, str], Service] = {}
         self._log: dict[int, Entry] = {}
         self._last_number = 0
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     @contextmanager
     def _using(self) -> Iterator[None]:
@@ -81,6 +85,8 @@ class _Tables:
         for entry in entries:
             self._last_number += 1
             self._log[self._last_number] = msgspec.structs.replace(entry, number=self._last_number)
+            for loop, appended in tuple(self._waiting):
+                loop.call_soon_threadsafe(appended.set)
 
     def _session_changes(self, rows: Iterable[Session], *, remove: bool = False) -> list[_Change]:
         changes: list[_Change] = []
@@ -156,11 +162,16 @@ class _Tables:
 class MemoryStore(_Tables):
     """`stores.protocol.Store` in the memory of one process."""
 
+    is_remote = False
+
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._sessions)} sessions, {len(self._accounts)} accounts)"
 
     async def open(self) -> None:
         self._open = True
+
+    async def migrate(self) -> tuple[str, ...]:
+        return ()
 
     async def close(self) -> None:
         self._open = False
@@ -226,6 +237,14 @@ class MemoryStore(_Tables):
                 return False
             self._commit(self._session_changes((msgspec.structs.replace(row, last_seen_at=seen_at),)))
             return True
+
+    async def touch_sessions(self, realm: str, seen: Mapping[str, datetime], *, every: timedelta) -> int:
+        moved = 0
+        for session_id, seen_at in seen.items():
+            row = await self.read_session(realm, session_id)
+            if row is not None and seen_at - row.last_seen_at >= every:
+                moved += await self.touch_session(realm, session_id, seen_at)
+        return moved
 
     async def rotate(
         self, realm: str, session_id: str, presented: int, now: datetime, policy: SessionPolicy
@@ -300,7 +319,7 @@ class MemoryStore(_Tables):
             account = self._accounts.get((realm, subject))
             if account is not None and roles is not None:
                 written += self._account_change(msgspec.structs.replace(account, roles=tuple(roles)))
-            self._commit(written)
+            self._commit(written, [_entry(realm, "changed", subject, now)] if rows else ())
             return sum(evaluate(row, now) is None for row in rows)
 
     # --- accounts ---------------------------------------------------------------------------------------------
@@ -426,11 +445,92 @@ class MemoryStore(_Tables):
 
     # --- the log ----------------------------------------------------------------------------------------------
 
-    async def poll(self, cursor: int, *, limit: int = 1000) -> Poll:
+    async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
+        if wait <= NO_TIME:
+            return self._page(cursor, limit)
+        # Before the look: what is appended right after it must wake us.
+        waiting = asyncio.get_running_loop(), asyncio.Event()
+        self._waiting.add(waiting)
+        try:
+            page = self._page(cursor, limit)
+            if page.entries:
+                return page
+            with suppress(TimeoutError):
+                await asyncio.wait_for(waiting[1].wait(), wait.total_seconds())
+            return self._page(cursor, limit)
+        finally:
+            self._waiting.discard(waiting)
+
+    def _page(self, cursor: int, limit: int) -> Poll:
         with self._using():
             # Numbers are given in order, so the dictionary holds them in order.
             entries = tuple(islice((entry for entry in self._log.values() if entry.number > cursor), limit))
-            return Poll(entries, entries[-1].number if entries else cursor, self._history)
+            head = self._last_number
+            last = entries[-1].number if len(entries) == limit and entries else head
+            return Poll(entries, last, self._history, head)
+
+    async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
+        with self._using():
+            appended = 0
+            for entry in entries:
+                if entry.kind == "changed" or entry.expires_at <= now:
+                    continue
+                known = any(_says(held, entry) and held.expires_at > now for held in self._log.values())
+                self._commit(self._made_good(entry, now), () if known else (entry,))
+                appended += not known
+            return appended
+
+    def _made_good(self, entry: Entry, now: datetime) -> list[_Change]:
+        """The changes that give an entry its effect, where the store has lost it."""
+        realm, target = entry.realm, entry.target
+        if entry.kind == "key":
+            key = self._keys.get((realm, target))
+            if key is None or key.state == "compromised":
+                return []
+            return self._key_changes((msgspec.structs.replace(key, state="compromised", changed_at=now),))
+        changes: list[_Change] = []
+        if entry.kind == "session":
+            row = self._sessions.get((realm, target))
+            rows = [] if row is None else [row]
+        elif entry.kind == "subject":
+            epoch = max(self._epochs_of(realm, target).subject, entry.epoch)
+            rows = [row for row in self._sessions_of(realm, target) if row.epochs.subject < entry.epoch]
+            changes = [(self._subject_epochs, (realm, target), epoch)]
+        else:
+            epoch = max(self._realm_epochs.get(realm, 0), entry.epoch)
+            rows = [row for row in self._sessions.values() if row.realm == realm and row.epochs.realm < entry.epoch]
+            changes = [(self._realm_epochs, realm, epoch)]
+        return changes + self._session_changes(_ended(row, "revoked", now) for row in rows if row.ended_at is None)
+
+    async def renew_history(self) -> str:
+        with self._using():
+            self._history = secrets.token_hex(16)
+            return self._history
+
+    # --- services ---------------------------------------------------------------------------------------------
+
+    async def add_service(self, service: Service) -> bool:
+        with self._using():
+            taken = any(held.digest == service.digest for held in self._services.values())
+            if taken or (service.realm, service.name) in self._services:
+                return False
+            self._commit([(self._services, (service.realm, service.name), service)])
+            return True
+
+    async def service_by_digest(self, realm: str, digest: bytes) -> Service | None:
+        return next((held for held in await self.list_services(realm) if held.digest == digest), None)
+
+    async def list_services(self, realm: str) -> tuple[Service, ...]:
+        with self._using():
+            held = [service for service in self._services.values() if service.realm == realm]
+        return tuple(sorted(held, key=lambda service: service.name))
+
+    async def remove_service(self, realm: str, name: str) -> bool:
+        with self._using():
+            if (realm, name) not in self._services:
+                return False
+            self._commit([(self._services, (realm, name), None)])
+            return True
 
     # --- housekeeping -----------------------------------------------------------------------------------------
 
@@ -447,6 +547,12 @@ def _ended(row: Session, reason: EndReason, now: datetime) -> Session:
 
 def _entries_of(ended: Iterable[Session], now: datetime) -> list[Entry]:
     return [_entry(row.realm, "session", row.id, now) for row in ended]
+
+
+def _says(held: Entry, entry: Entry) -> bool:
+    """Whether an entry of the log says what `entry` does, or more."""
+    same = (held.realm, held.kind, held.target) == (entry.realm, entry.kind, entry.target)
+    return same and held.epoch >= entry.epoch
 
 
 def _entry(realm: str, kind: EntryKind, target: str, at: datetime, *, epoch: int = 0) -> Entry:

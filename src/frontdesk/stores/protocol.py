@@ -17,9 +17,9 @@ For every operation:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -27,6 +27,7 @@ from frontdesk.core.accounts import Account
 from frontdesk.core.keyring import Move, StoredKey
 from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision
+from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal
@@ -39,6 +40,8 @@ class Ask(Enum):
 
 
 ASK = Ask.ASK
+
+NO_TIME: Final = timedelta(0)
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -73,20 +76,45 @@ class Poll(msgspec.Struct, frozen=True):
     """What the revocation log holds after a cursor.
 
     `entries` are in the order of their numbers and without gaps, except for what `purge` removed; no number is used
-    twice. `cursor` is to be passed next. `history` identifies the store's history: when it changes, the log is
-    another one and a reader starts at 0.
+    twice. `cursor` is to be passed next. `head` is the highest number that was given so far; below the cursor that was
+    asked with, the log has gone back. `history` identifies the store's history: it changes when writes may have been
+    lost (a fail-over, a restart that keeps less than it acknowledged, a restored backup), and then the log is another
+    one and a reader starts at 0. `store_time` is the store's own clock when it answered; None where that is ours.
     """
 
     entries: tuple[Entry, ...]
     cursor: int
     history: str
+    head: int
+    store_time: datetime | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was there behind the last of `entries` when the store answered."""
+        return self.cursor >= self.head
 
 
 class Store(Protocol):
-    """Sessions, accounts, attempts, keys and the revocation log of one deployment."""
+    """Sessions, accounts, attempts, keys, services and the revocation log of one deployment."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether asking costs a way over a network. Then `peek_session` and `peek_keys_version` always say `ASK`,
+        and who must not ask on each request follows the log (`verifier.follow`)."""
+        ...
 
     async def open(self) -> None:
-        """Make the store usable; apply outstanding migrations where the engine does so by itself. Idempotent."""
+        """Make the store usable; apply outstanding migrations where the engine does so by itself. Idempotent.
+
+        ConfigurationError when the storage needs something first: `migrate`, another setting of the server.
+        """
+        ...
+
+    async def migrate(self) -> tuple[str, ...]:
+        """Bring the storage of a closed or open store up to date; the names of the steps taken, () for none.
+
+        Any number of processes may call it at once: each step is taken once.
+        """
         ...
 
     async def close(self) -> None:
@@ -146,6 +174,14 @@ class Store(Protocol):
         """Move `last_seen_at` forward to `seen_at` if the session stands at `seen_at`. True when it moved."""
         ...
 
+    async def touch_sessions(self, realm: str, seen: Mapping[str, datetime], *, every: timedelta) -> int:
+        """`touch_session` for many, in one round trip; how many moved.
+
+        One whose `last_seen_at` is closer than `every` to its moment is left alone: another node was quicker. No
+        order and no transaction is promised among them; losing a moment harms nothing.
+        """
+        ...
+
     async def rotate(
         self, realm: str, session_id: str, presented: int, now: datetime, policy: SessionPolicy
     ) -> Decision | None:
@@ -196,7 +232,8 @@ class Store(Protocol):
     ) -> int:
         """Set what is not None in the subject's sessions that have not ended, and `roles` in its account.
 
-        Returns how many of those sessions stand at `now`.
+        Returns how many of those sessions stand at `now`. In the same transaction one `changed` entry is appended if
+        there was a session that had not ended.
         """
         ...
 
@@ -301,8 +338,49 @@ class Store(Protocol):
 
     # --- the log ----------------------------------------------------------------------------------------------
 
-    async def poll(self, cursor: int, *, limit: int = 1000) -> Poll:
-        """At most `limit` entries of all realms with a number above `cursor`."""
+    async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
+        """At most `limit` entries of all realms with a number above `cursor`.
+
+        Sees every entry acknowledged before the call. Where there is none it may wait up to `wait` for one, and is
+        woken as soon as one was appended, by any process; what wakes it decides nothing, the answer is read after it.
+        """
+        ...
+
+    async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
+        """Tell a store that lost a part of its history what it had said before; how many entries were appended.
+
+        One transaction. Each of `entries` that had not expired at `now` and has no live equal in the log (same realm,
+        kind and target, and an epoch that is not lower) is appended under a new number, with the `at` and `expires_at`
+        that it had. Whether or not it is appended, its effect is made good: a session that has not ended ends as
+        `revoked`; the epoch of a subject or a realm grows to the entry's where it is lower, and sessions under a lower
+        one that have not ended end as `revoked`; a key that is not compromised becomes so. Entries of kind `changed`
+        are passed over.
+        """
+        ...
+
+    async def renew_history(self) -> str:
+        """Give the store's history a new name, for a storage that was restored from a copy; returns the name.
+
+        Every node that follows the log starts again at 0 and appends what the copy lacks.
+        """
+        ...
+
+    # --- services ---------------------------------------------------------------------------------------------
+
+    async def add_service(self, service: Service) -> bool:
+        """Insert. False: the name is taken in this realm, or the digest anywhere."""
+        ...
+
+    async def service_by_digest(self, realm: str, digest: bytes) -> Service | None:
+        """The service of this realm whose credential has this digest."""
+        ...
+
+    async def list_services(self, realm: str) -> tuple[Service, ...]:
+        """All services of the realm, ordered by name."""
+        ...
+
+    async def remove_service(self, realm: str, name: str) -> bool:
+        """Delete. False: there is no such service."""
         ...
 
     # --- housekeeping -----------------------------------------------------------------------------------------

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from frontdesk.core.accounts import Account
 from frontdesk.core.keyring import Move, StoredKey
+from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision
+from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal
-from frontdesk.stores.protocol import ASK, Ask, Created, Ended, NotCreated, Poll, Store
+from frontdesk.stores.protocol import ASK, NO_TIME, Ask, Created, Ended, NotCreated, Poll, Store
 
 T = TypeVar("T")
 
@@ -23,7 +25,7 @@ class SlowStore:
     """Wraps a store and gives way to other tasks before and after each call, for 1 to `most` turns of the loop.
 
     The numbers of turns come from a generator seeded with `seed`: another seed is another interleaving, the same
-    seed the same one again. `peek_session` always answers `ASK`. Nothing sleeps and no clock is read.
+    seed the same one again. It counts as a remote store: `peek_session` always answers `ASK`. Nothing sleeps and no clock is read.
     """
 
     def __init__(self, inner: Store, *, seed: int = 0, most: int = 3) -> None:
@@ -33,8 +35,13 @@ class SlowStore:
         self._most = most
         self._random = random.Random(seed)  # noqa: S311 - it orders tests, it protects nothing
 
+    is_remote = True
+
     async def open(self) -> None:
         await self._slowly(self.inner.open)
+
+    async def migrate(self) -> tuple[str, ...]:
+        return await self._slowly(self.inner.migrate)
 
     async def close(self) -> None:
         await self._slowly(self.inner.close)
@@ -74,6 +81,9 @@ class SlowStore:
 
     async def touch_session(self, realm: str, session_id: str, seen_at: datetime) -> bool:
         return await self._slowly(lambda: self.inner.touch_session(realm, session_id, seen_at))
+
+    async def touch_sessions(self, realm: str, seen: Mapping[str, datetime], *, every: timedelta) -> int:
+        return await self._slowly(lambda: self.inner.touch_sessions(realm, seen, every=every))
 
     async def rotate(
         self, realm: str, session_id: str, presented: int, now: datetime, policy: SessionPolicy
@@ -172,8 +182,28 @@ class SlowStore:
 
     # --- the log ----------------------------------------------------------------------------------------------
 
-    async def poll(self, cursor: int, *, limit: int = 1000) -> Poll:
-        return await self._slowly(lambda: self.inner.poll(cursor, limit=limit))
+    async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
+        return await self._slowly(lambda: self.inner.poll(cursor, limit=limit, wait=wait))
+
+    async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
+        return await self._slowly(lambda: self.inner.append_again(entries, now))
+
+    async def renew_history(self) -> str:
+        return await self._slowly(self.inner.renew_history)
+
+    # --- services ---------------------------------------------------------------------------------------------
+
+    async def add_service(self, service: Service) -> bool:
+        return await self._slowly(lambda: self.inner.add_service(service))
+
+    async def service_by_digest(self, realm: str, digest: bytes) -> Service | None:
+        return await self._slowly(lambda: self.inner.service_by_digest(realm, digest))
+
+    async def list_services(self, realm: str) -> tuple[Service, ...]:
+        return await self._slowly(lambda: self.inner.list_services(realm))
+
+    async def remove_service(self, realm: str, name: str) -> bool:
+        return await self._slowly(lambda: self.inner.remove_service(realm, name))
 
     # --- housekeeping -----------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The store in one SQLite file, for one machine and any number of its processes.
 
 The rooms: `engine` (what stands while it is open), `opening` (the file, connections, schema), `reading`, `writing`,
-`checkpoint`, `sessions`, `stored_keys` and `records` (what the decisions do inside a transaction), `rows` (records as
+`checkpoint`, `sessions`, `stored_keys`, `services` and `records` (what the decisions do inside a transaction), `rows` (records as
 rows), `faults` (errors).
 """
 
@@ -20,12 +20,14 @@ import apsw
 from frontdesk.clock import TIMER, Timer
 from frontdesk.core.accounts import Account
 from frontdesk.core.keyring import Move, StoredKey
+from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision, decide
+from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
-from frontdesk.stores.protocol import Ask, Created, Ended, NotCreated, Poll
-from frontdesk.stores.sqlite import records, sessions, stored_keys
+from frontdesk.stores.protocol import NO_TIME, Ask, Created, Ended, NotCreated, Poll
+from frontdesk.stores.sqlite import records, services, sessions, stored_keys
 from frontdesk.stores.sqlite.engine import Engine, Settings
 from frontdesk.stores.sqlite.rows import session_row
 from frontdesk.stores.sqlite.writing import Operation
@@ -35,6 +37,7 @@ __all__ = ["SQLiteStore"]
 T = TypeVar("T")
 
 _NOT_OPEN: Final = "the store is not open"
+_LOOK_SECONDS: Final = 0.02
 
 
 class SQLiteStore:
@@ -46,8 +49,11 @@ class SQLiteStore:
     max_waiting: writes (and, apart from them, reads) that may wait before OverloadedError. checkpoint_pages: pages of
     4 KiB in the write-ahead log that wake the checkpointer. vfs: the name of a SQLite VFS, for tests of faults.
 
+    `wait` of `poll` is spent looking at the file every 20 ms, since another process tells nobody that it wrote.
     Usable from several event loops and threads. A store that was opened before a fork refuses in the child.
     """
+
+    is_remote = False
 
     def __init__(
         self,
@@ -85,6 +91,13 @@ class SQLiteStore:
             await asyncio.to_thread(self._open)
         # This thread's own connection, so that the first request finds it ready.
         self._opened().reading.warm()
+
+    async def migrate(self) -> tuple[str, ...]:
+        if self._engine is not None:
+            return ()  # opening has done it
+        engine = await asyncio.to_thread(Engine, self._settings)
+        await asyncio.to_thread(engine.close)
+        return engine.migrated
 
     async def close(self) -> None:
         engine, self._engine = self._engine, None
@@ -137,6 +150,10 @@ class SQLiteStore:
 
     async def touch_session(self, realm: str, session_id: str, seen_at: datetime) -> bool:
         return await self._write(lambda connection: sessions.touch(connection, realm, session_id, seen_at))
+
+    async def touch_sessions(self, realm: str, seen: Mapping[str, datetime], *, every: timedelta) -> int:
+        moments = dict(seen)
+        return await self._write(lambda connection: sessions.touch_many(connection, realm, moments, every))
 
     async def rotate(
         self, realm: str, session_id: str, presented: int, now: datetime, policy: SessionPolicy
@@ -250,11 +267,39 @@ class SQLiteStore:
             return await self._ask(lambda connection: stored_keys.version(connection, realm))
         return found
 
+    # --- services ---------------------------------------------------------------------------------------------
+
+    async def add_service(self, service: Service) -> bool:
+        return await self._write(lambda connection: services.add(connection, service))
+
+    async def service_by_digest(self, realm: str, digest: bytes) -> Service | None:
+        return await self._ask(lambda connection: services.by_digest(connection, realm, digest))
+
+    async def list_services(self, realm: str) -> tuple[Service, ...]:
+        return await self._ask(lambda connection: services.of_realm(connection, realm))
+
+    async def remove_service(self, realm: str, name: str) -> bool:
+        return await self._write(lambda connection: services.remove(connection, realm, name))
+
     # --- the log, housekeeping --------------------------------------------------------------------------------
 
-    async def poll(self, cursor: int, *, limit: int = 1000) -> Poll:
-        history = self._opened().history
-        return await self._ask(lambda connection: records.poll(connection, cursor, limit, history))
+    async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
+        timer = self._settings.timer
+        until = timer() + wait.total_seconds()
+        while True:
+            page = await self._ask(lambda connection: records.poll(connection, cursor, limit))
+            left = until - timer()
+            if page.entries or left <= 0:
+                return page
+            await asyncio.sleep(min(left, _LOOK_SECONDS))
+
+    async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
+        known = tuple(entries)
+        return await self._write(lambda connection: records.append_again(connection, known, now))
+
+    async def renew_history(self) -> str:
+        name = self._settings.token_bytes(16).hex()
+        return await self._write(lambda connection: records.renew_history(connection, name))
 
     async def purge(self, now: datetime, *, limit: int = 500) -> int:
         return await self._write(lambda connection: records.purge(connection, now, limit))

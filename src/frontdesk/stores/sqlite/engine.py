@@ -11,10 +11,8 @@ from weakref import WeakSet
 
 from frontdesk.clock import Timer
 from frontdesk.stores.sqlite.checkpoint import Checkpointer
-from frontdesk.stores.sqlite.faults import translated
 from frontdesk.stores.sqlite.opening import DatabaseFile, prepare
 from frontdesk.stores.sqlite.reading import Reading
-from frontdesk.stores.sqlite.records import history
 from frontdesk.stores.sqlite.writing import Writer
 
 
@@ -51,9 +49,7 @@ class Engine:
         file.create()
         try:
             connection = self.writer.connect()
-            prepare(file, connection, settings.token_bytes)
-            with translated(connection):
-                self.history = history(connection)
+            self.migrated = prepare(file, connection, settings.token_bytes)
         except BaseException:
             self.writer.close()
             raise

@@ -133,9 +133,13 @@ class MovedProbe:
         return self._control("main", apsw.SQLITE_FCNTL_HAS_MOVED, self.address) and self.answer[0] != 0
 
 
-def prepare(file: DatabaseFile, connection: apsw.Connection, token_bytes: Callable[[int], bytes]) -> None:
-    """Bring the schema up to this version, in one immediate transaction; refuse what is not ours or is newer."""
+def prepare(file: DatabaseFile, connection: apsw.Connection, token_bytes: Callable[[int], bytes]) -> tuple[str, ...]:
+    """Bring the schema up to this version, in one immediate transaction; refuse what is not ours or is newer.
+
+    Returns the names of the steps taken.
+    """
     steps = migrations("sqlite")
+    taken: list[str] = []
     with translated(connection):
         version = _recognise(connection, len(steps))
         _use_wal(connection)
@@ -145,6 +149,7 @@ def prepare(file: DatabaseFile, connection: apsw.Connection, token_bytes: Callab
                 for step in steps[_recognise(connection, len(steps)) :]:
                     connection.execute(step.sql)
                     connection.pragma("user_version", step.number)
+                    taken.append(step.name)
                 connection.pragma("application_id", APPLICATION_ID)
                 connection.execute(
                     "INSERT INTO meta (name, value) VALUES ('history', ?) ON CONFLICT DO NOTHING",
@@ -156,6 +161,7 @@ def prepare(file: DatabaseFile, connection: apsw.Connection, token_bytes: Callab
                     connection.execute("ROLLBACK")
         connection.execute("SELECT value FROM meta").fetchall()
     file.remember()
+    return tuple(taken)
 
 
 def _configure(connection: apsw.Connection, role: Role, patience: Patience | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,6 +11,7 @@ import apsw
 from frontdesk.clock import span_to_micros, to_micros
 from frontdesk.core import throttle
 from frontdesk.core.accounts import Account
+from frontdesk.core.revocation import Entry
 from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
 from frontdesk.errors import Refusal
 from frontdesk.stores.protocol import Poll
@@ -29,6 +31,9 @@ _KEEP_ENDED: Final = timedelta(days=7)
 _INSERT_ACCOUNT: Final = f"INSERT INTO accounts ({ACCOUNT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608
 _SELECT_ACCOUNT: Final = f"SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE realm = ?"  # noqa: S608
 _SELECT_LOG: Final = f"SELECT {ENTRY_COLUMNS} FROM revocations WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
+_SAYS: Final = (
+    "SELECT 1 FROM revocations WHERE realm = ? AND kind = ? AND target = ? AND epoch >= ? AND expires_at > ? LIMIT 1"
+)
 _WRITE_TALLY: Final = (
     "INSERT INTO attempts (realm, key, failures, moments, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (realm, key)"
     " DO UPDATE SET failures = excluded.failures, moments = excluded.moments, expires_at = excluded.expires_at"
@@ -174,9 +179,41 @@ def consume(connection: apsw.Connection, realm: str, purpose: str, key: bytes, n
 # --- the log, housekeeping ----------------------------------------------------------------------------------------
 
 
-def poll(connection: apsw.Connection, cursor: int, limit: int, history: str) -> Poll:
+def poll(connection: apsw.Connection, cursor: int, limit: int) -> Poll:
+    # The head first: what is appended between the two statements is among the entries, and above the head.
+    head = _head(connection)
     entries = tuple(map(entry_of, fetch(connection, _SELECT_LOG, cursor, max(limit, 0))))
-    return Poll(entries, entries[-1].number if entries else cursor, history)
+    if len(entries) == limit and entries:
+        return Poll(entries, entries[-1].number, history(connection), max(head, entries[-1].number))
+    reached = max(head, entries[-1].number) if entries else head
+    return Poll(entries, reached, history(connection), reached)
+
+
+def append_again(connection: apsw.Connection, entries: Sequence[Entry], now: datetime) -> int:
+    appended = 0
+    for entry in entries:
+        if entry.kind == "changed" or entry.expires_at <= now:
+            continue
+        if entry.kind == "key":
+            stored_keys.compromise(connection, entry.realm, entry.target, now)
+        else:
+            sessions.make_good(connection, entry, now)
+        at, until = to_micros(entry.at), to_micros(entry.expires_at)
+        said = (entry.realm, entry.kind, entry.target, entry.epoch)
+        if not fetch(connection, _SAYS, *said, to_micros(now)):
+            connection.execute(sessions.APPEND, (*said, at, until))
+            appended += 1
+    return appended
+
+
+def renew_history(connection: apsw.Connection, name: str) -> str:
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'history'", (name,))
+    return name
+
+
+def _head(connection: apsw.Connection) -> int:
+    rows = fetch(connection, "SELECT seq FROM sqlite_sequence WHERE name = 'revocations'")
+    return int(rows[0][0]) if rows else 0
 
 
 def history(connection: apsw.Connection) -> str:

@@ -7,14 +7,14 @@ what it reads and what it writes; the updates name what they expect nevertheless
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import apsw
 import msgspec
 
 from frontdesk.clock import to_micros
-from frontdesk.core.revocation import EntryKind, entry_expiry
+from frontdesk.core.revocation import Entry, EntryKind, entry_expiry
 from frontdesk.core.rotation import Decision, decide
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.errors import StoreCorruptError
@@ -51,8 +51,23 @@ _END_REALM: Final = "UPDATE sessions SET ended_at = ?, end_reason = ? WHERE real
 _MOVE_REALM: Final = (
     "INSERT INTO realms (realm, epoch) VALUES (?, 1) ON CONFLICT (realm) DO UPDATE SET epoch = epoch + 1"
 )
+_RAISE_SUBJECT: Final = (
+    "INSERT INTO subjects (realm, subject, epoch) VALUES (?, ?, ?)"
+    " ON CONFLICT (realm, subject) DO UPDATE SET epoch = max(epoch, excluded.epoch)"
+)
+_RAISE_REALM: Final = (
+    "INSERT INTO realms (realm, epoch) VALUES (?, ?)"
+    " ON CONFLICT (realm) DO UPDATE SET epoch = max(epoch, excluded.epoch)"
+)
+_END_BELOW_SUBJECT: Final = (
+    "UPDATE sessions SET ended_at = ?, end_reason = 'revoked'"
+    " WHERE realm = ? AND subject = ? AND subject_epoch < ? AND ended_at IS NULL"
+)
+_END_BELOW_REALM: Final = (
+    "UPDATE sessions SET ended_at = ?, end_reason = 'revoked' WHERE realm = ? AND realm_epoch < ? AND ended_at IS NULL"
+)
 _SELECT_REALM_EPOCH: Final = "SELECT epoch FROM realms WHERE realm = ?"
-_APPEND: Final = "INSERT INTO revocations (realm, kind, target, epoch, at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
+APPEND: Final = "INSERT INTO revocations (realm, kind, target, epoch, at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 def find(connection: apsw.Connection, realm: str, session_id: str) -> Session | None:
@@ -107,6 +122,15 @@ def touch(connection: apsw.Connection, realm: str, session_id: str, seen_at: dat
         (to_micros(seen_at), realm, session_id),
     )
     return True
+
+
+def touch_many(connection: apsw.Connection, realm: str, seen: Mapping[str, datetime], every: timedelta) -> int:
+    moved = 0
+    for session_id, seen_at in seen.items():
+        row = find(connection, realm, session_id)
+        if row is not None and seen_at - row.last_seen_at >= every:
+            moved += touch(connection, realm, session_id, seen_at)
+    return moved
 
 
 def rotate(
@@ -196,6 +220,8 @@ def update_subject(
         connection.execute(
             "UPDATE accounts SET roles = ? WHERE realm = ? AND id = ?", (changes["roles"], realm, subject)
         )
+    if rows:
+        append(connection, realm, "changed", subject, now)
     return sum(evaluate(row, now) is None for row in rows)
 
 
@@ -226,7 +252,20 @@ def append(
 ) -> None:
     """Append to the log. The number is given by the transaction, so numbers are in the order of commits."""
     expires_at = to_micros(entry_expiry(at, kind))
-    connection.execute(_APPEND, (realm, kind, target, epoch, to_micros(at), expires_at))
+    connection.execute(APPEND, (realm, kind, target, epoch, to_micros(at), expires_at))
+
+
+def make_good(connection: apsw.Connection, entry: Entry, now: datetime) -> None:
+    """Give an entry its effect on sessions and epochs, where the store has lost it."""
+    at = to_micros(now)
+    if entry.kind == "session":
+        connection.execute(_END, (at, "revoked", entry.realm, entry.target))
+    elif entry.kind == "subject":
+        connection.execute(_RAISE_SUBJECT, (entry.realm, entry.target, entry.epoch))
+        connection.execute(_END_BELOW_SUBJECT, (at, entry.realm, entry.target, entry.epoch))
+    elif entry.kind == "all":
+        connection.execute(_RAISE_REALM, (entry.realm, entry.epoch))
+        connection.execute(_END_BELOW_REALM, (at, entry.realm, entry.epoch))
 
 
 def _end_row(connection: apsw.Connection, row: Session, reason: EndReason, now: datetime) -> Session:

@@ -59,6 +59,16 @@ def rotate(
     return True
 
 
+def compromise(connection: apsw.Connection, realm: str, key_id: str, now: datetime) -> None:
+    """A key that was given up and has come back with a lost history is given up again."""
+    connection.execute(
+        "UPDATE keys SET state = 'compromised', changed_at = ? WHERE realm = ? AND id = ? AND state != 'compromised'",
+        (to_micros(now), realm, key_id),
+    )
+    if connection.changes():
+        _move_version(connection, {realm})
+
+
 def version(connection: apsw.Connection, realm: str) -> int:
     return version_of(fetch(connection, SELECT_VERSION, realm))
 
