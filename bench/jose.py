@@ -27,7 +27,7 @@ from frontdesk.jose import b64, jwe, jws, jwt, strictjson
 from frontdesk.jose.encryption_keys import DirectKey
 from frontdesk.jose.jwk import KeySet
 from frontdesk.jose.keys import EcKey, Key, OctKey, OkpKey, RsaKey
-from frontdesk.service.tokens import AccessClaims
+from frontdesk.verifier.access_tokens import AccessClaims
 
 CALLS = 400
 ROUNDS = 25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,14 @@ Timer = Callable[[], float]
 """Seconds since an arbitrary moment, for measuring how long something took."""
 
 TIMER: Final[Timer] = time.perf_counter
+
+BOOT_TIMER: Final[Timer] = (
+    functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
+"""Seconds that only grow and that go on while the machine is suspended, where the system has such a clock."""
+
+WALL_TIMER: Final[Timer] = time.time
+"""Seconds since 1970 as the machine's clock shows them: they may jump."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from frontdesk.core.freshness import PollStart, believe, lag
 
-ZERO = timedelta(0)
-TICK = timedelta(microseconds=1)
-SECOND = timedelta(seconds=1)
+ZERO = 0.0
+TICK = 2.0**-20
+SECOND = 1.0
 BOUND = 5 * SECOND
 START = PollStart(boot=100 * SECOND, wall=1_000_000 * SECOND)
 
@@ -36,20 +34,20 @@ START = PollStart(boot=100 * SECOND, wall=1_000_000 * SECOND)
         "both stepped back",
     ],
 )
-def test_the_lag_is_what_the_slower_excuse_does_not_hide(boot: timedelta, wall: timedelta, expected: timedelta) -> None:
+def test_the_lag_is_what_the_slower_excuse_does_not_hide(boot: float, wall: float, expected: float) -> None:
     assert lag(START, START.boot + boot, START.wall + wall) == expected
 
 
 def test_before_the_first_complete_poll_there_is_no_lag_to_speak_of_and_nothing_is_believed() -> None:
     assert lag(None, 100 * SECOND, 100 * SECOND) is None
-    assert believe(None, timedelta(days=365)) == "ask"
+    assert believe(None, 1e9) == "ask"
 
 
 @pytest.mark.parametrize(
     ("behind", "expected"),
     [(ZERO, "believe"), (BOUND - TICK, "believe"), (BOUND, "believe"), (BOUND + TICK, "ask"), (60 * BOUND, "ask")],
 )
-def test_local_state_is_believed_up_to_the_bound_and_not_a_microsecond_beyond(behind: timedelta, expected: str) -> None:
+def test_local_state_is_believed_up_to_the_bound_and_not_a_microsecond_beyond(behind: float, expected: str) -> None:
     assert believe(behind, BOUND) == expected
 
 
@@ -58,12 +56,12 @@ def test_with_a_bound_of_nothing_only_the_very_moment_is_believed() -> None:
     assert believe(TICK, ZERO) == "ask"
 
 
-SPANS = st.timedeltas(timedelta(days=-400), timedelta(days=400))
+SPANS = st.floats(-4e7, 4e7)
 
 
 @given(SPANS, SPANS, SPANS, SPANS)
 def test_the_lag_is_never_negative_and_never_less_than_either_clock_shows(
-    boot: timedelta, wall: timedelta, later_boot: timedelta, later_wall: timedelta
+    boot: float, wall: float, later_boot: float, later_wall: float
 ) -> None:
     behind = lag(PollStart(boot, wall), later_boot, later_wall)
     assert behind is not None

@@ -8,17 +8,24 @@ from typing import Any
 import pytest
 
 from frontdesk.errors import OverloadedError
+from frontdesk.service.settings import DeskSettings
 from frontdesk.testing import Client
 from tests.http.answers import EMAIL, PASSWORD, REFRESH, code_of, cookies_set, register
-from tests.http.sites import Site
+from tests.http.sites import Site, make_site
 
 CARRIED = [("session", "cookie"), ("session", "bearer"), ("jwt", "cookie"), ("jwt", "bearer")]
 
 
 @pytest.mark.parametrize(("credential", "transport"), CARRIED)
 def test_a_failing_store_is_503_for_everything_that_must_know_who_asks(
-    site: Site, client: Client, credential: Any, transport: Any
+    adapter: str, credential: Any, transport: Any
 ) -> None:
+    site = make_site(adapter, settings=DeskSettings(freshness="strict"))
+    with site.client() as client:
+        _meets_a_failing_store(site, client, credential, transport)
+
+
+def _meets_a_failing_store(site: Site, client: Client, credential: Any, transport: Any) -> None:
     body = client.sign_in_as("alice", credential=credential, transport=transport, roles={"teller"}, scope={"money"})
     site.store.failing = True
     for method, path in (

@@ -140,7 +140,10 @@ def test_whoever_has_the_public_keys_is_told_so_without_them(client: Client) -> 
 
 def test_health_says_that_the_desk_is_ready(client: Client) -> None:
     answer = client.get("/auth/health")
-    assert answer.json() == {"status": "ok", "store": "reachable", "ready": True, "lag": 0.0}
+    assert answer.status_code == 200
+    told = answer.json()
+    assert 0 <= told.pop("lag") <= 5
+    assert told == {"status": "ok", "store": "reachable", "ready": True}
 
 
 def _state(site: Site) -> dict[str, Any]:

@@ -375,7 +375,7 @@ def test_each_session_takes_the_kind_of_access_token_that_was_issued_for_it(desk
             signed = await signed_in(desk, credential, "bearer")  # type: ignore[arg-type]
             swapped = msgspec.structs.replace(signed.session, credential=other)
             token = desk._tokens.access_token(swapped, desk.time.now()).text.encode()
-            assert await desk.authenticate(token, "bearer") == Refusal("credential_invalid")
+            assert await desk.authenticate(token, "bearer", strict=True) == Refusal("credential_invalid")
 
     run(desk, scenario)
 

@@ -24,6 +24,7 @@ from frontdesk.service.audit import Audit, Listener
 from frontdesk.service.desk import Desk
 from frontdesk.service.settings import DEVELOPMENT_ISSUER, DeskSettings, SigningAlgorithm
 from frontdesk.service.sign_in import Grant, SignInOptions
+from frontdesk.verifier.follow import MAX_STALENESS
 from frontdesk.wiring import build_desk
 
 T = TypeVar("T", bound=str)
@@ -32,10 +33,12 @@ T = TypeVar("T", bound=str)
 class Frontdesk(Front):
     """One desk around one application.
 
-    url: the store: `sqlite:///app.db`, or `memory:` for tests.
+    url: the store: `sqlite:///app.db`, `postgresql://…`, `redis://…`, or `memory:` for tests.
     secret: the master secret or a list, newest first; else `FRONTDESK_SECRET`, else a key file beside the database.
     credential, transport: the default of a sign-in that names none. credentials, transports: those that are allowed.
     base_url: under which browsers reach the deployment; the issuer of its tokens. audience: theirs, if another.
+    freshness, max_staleness, insecure_trust_stale: over PostgreSQL and Redis, whether requests are answered from what
+    this process holds, and how old that may be (`service.settings`, docs/revocation.md).
     prefix: where the API is mounted. accounts: offer register and login; turn it off for users of your own.
     protect: every path needs a signed-in principal except those in `public` (`adapters.protection`).
     hosts: the host names that are served; empty serves all. trusted_origins: other origins that may act here.
@@ -60,6 +63,9 @@ class Frontdesk(Front):
         realm: str = "default",
         signing: SigningAlgorithm = "ES256",
         policy: SessionPolicy | None = None,
+        freshness: Literal["bounded", "strict"] = "bounded",
+        max_staleness: timedelta = MAX_STALENESS,
+        insecure_trust_stale: bool = False,
         passwords: PasswordPolicy | None = None,
         hashing: HashParameters = DEFAULT_PARAMETERS,
         prefix: str = "/auth",
@@ -98,6 +104,9 @@ class Frontdesk(Front):
             signing=signing,
             sessions=policy or SessionPolicy(),
             passwords=passwords or PasswordPolicy(),
+            freshness=freshness,
+            max_staleness=max_staleness,
+            insecure_trust_stale=insecure_trust_stale,
         )
         protection = Protection(protect=protect, public=public)
         audit = Audit(tuple(listeners))

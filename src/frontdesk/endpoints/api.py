@@ -19,9 +19,9 @@ from frontdesk.endpoints.carriers import (
     signed_body,
     signed_cookies,
 )
-from frontdesk.endpoints.gate import Gate, unavailable
+from frontdesk.endpoints.gate import Gate, session_of, unavailable
 from frontdesk.endpoints.http import NOSNIFF, Request, Response, empty_response, json_response, members, problem
-from frontdesk.errors import Refusal, StoreError
+from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.sign_in import Origin, SignInOptions
 
 _NOT_SIGNED_IN: Final = Refusal("not_signed_in")
@@ -103,12 +103,12 @@ async def _refresh(
 async def _confirm_session(gate: Gate, presented: Presented) -> Response:
     if presented.credential is None:
         return problem(presented.flaw)
-    result = await gate.desk.authenticate(presented.credential, presented.transport)
+    result = await gate.desk.authenticate(presented.credential, presented.transport, strict=True)
     if isinstance(result, Refusal):
         return problem(result)
-    if result.session.credential != "session":
+    if result.principal.credential != "session":
         return problem(_NOT_A_REFRESH_TOKEN)
-    return json_response(200, members(subject=result.session.subject, session=result.session.id))
+    return json_response(200, members(subject=result.principal.subject, session=result.principal.session_id))
 
 
 async def logout(gate: Gate, request: Request) -> Response:
@@ -171,10 +171,14 @@ def _cookies_to_delete(request: Request, presented: Presented, ended: Sequence[S
 
 async def me(gate: Gate, request: Request) -> Response:
     """The principal of the request."""
-    result = await _signed_in(gate, request)
-    if isinstance(result, Response):
-        return result
-    return json_response(200, _me(result.principal), cookies=result.cookies)
+    visit = await gate.admit(request)
+    if isinstance(visit, Refusal):
+        return problem(visit)
+    cookies = visit.cookies or CookieChanges()
+    if isinstance(visit.result, Refusal):
+        # A refresh token may have been rotated all the same: it must not be lost.
+        return problem(visit.result, cookies=cookies)
+    return json_response(200, _me(visit.result.principal), cookies=cookies)
 
 
 async def list_sessions(gate: Gate, request: Request) -> Response:
@@ -239,13 +243,25 @@ def _has_seen(request: Request, tag: bytes) -> bool:
 
 
 async def health(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - every handler has this shape
-    """Whether the store can be asked. 503 when it cannot."""
+    """Whether the store can be asked, and how far behind this node's picture of the revocations may be.
+
+    503 when the store cannot be asked, and as long as there is no such picture.
+    """
+    desk = gate.desk
     try:
-        await gate.desk.store.check()
-    except StoreError as error:
+        await desk.store.check()
+        if desk.follower is not None:
+            await desk.follower.start()
+        store = "reachable"
+    except (StoreError, OverloadedError) as error:
         unavailable(error)
-        return json_response(503, bodies.Health(status="failing", store="unreachable", ready=False, lag=0.0))
-    return json_response(200, bodies.Health(status="ok", store="reachable", ready=True, lag=0.0))
+        store = "unreachable"
+    lag = desk.lag
+    ready = lag is not None and store == "reachable"
+    told = {} if lag is None else {"lag": round(lag, 3)}
+    return json_response(
+        200 if ready else 503, bodies.Health(status="ok" if ready else "failing", store=store, ready=ready, **told)
+    )
 
 
 def origin_of(gate: Gate, request: Request) -> Origin:
@@ -289,21 +305,19 @@ def device_of(session: Session, *, current: str) -> bodies.Device:
 class _SignedIn(NamedTuple):
     """Who asks, and the cookies that the answer must set: the API may be opened as a page, and is renewed like one."""
 
-    principal: Principal
     session: Session
     cookies: CookieChanges
 
 
 async def _signed_in(gate: Gate, request: Request) -> _SignedIn | Response:
-    """Who asks, or the answer for nobody."""
-    visit = await gate.admit(request)
+    """Who asks, by the store as it is now, or the answer for nobody."""
+    visit = await gate.admit(request, strict=True)
     if isinstance(visit, Refusal):
         return problem(visit)
     cookies = visit.cookies or CookieChanges()
     if isinstance(visit.result, Refusal):
-        # A refresh token may have been rotated all the same: it must not be lost.
-        return problem(visit.result, cookies=cookies)
-    return _SignedIn(visit.result.principal, visit.result.session, cookies)
+        return problem(visit.result, cookies=cookies)  # as in `me`
+    return _SignedIn(session_of(visit.result), cookies)
 
 
 def _options(body: bodies.LoginBody) -> SignInOptions | Refusal:

@@ -106,12 +106,13 @@ class KeySetBody(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether the desk can answer. `lag` in seconds; 0 where the store is asked for every request."""
+    """Whether the desk can answer. `lag` in seconds: how far behind this node's picture of the revocations may be; 0
+    where the store is asked for every request, absent before the first picture."""
 
     status: str
     store: str
     ready: bool
-    lag: float
+    lag: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Problem(msgspec.Struct, frozen=True):

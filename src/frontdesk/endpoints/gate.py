@@ -16,7 +16,7 @@ from frontdesk.core.cookies import CookieChanges, CookieNaming, Flaw
 from frontdesk.core.envelope import Presented, is_navigation, present
 from frontdesk.core.events import CrossOriginRefused, DuplicateCookie
 from frontdesk.core.origin import SAFE_METHODS, Denied, OriginHeaders, check
-from frontdesk.core.sessions import Principal
+from frontdesk.core.sessions import Principal, Session
 from frontdesk.endpoints.carriers import refreshed_cookies
 from frontdesk.endpoints.http import Request
 from frontdesk.endpoints.settings import EdgeSettings
@@ -82,8 +82,11 @@ class Gate:
             return ASK
         return Visit(presented=presented, result=result)
 
-    async def admit(self, request: Request, *, websocket: bool = False) -> Visit | Refusal:
-        """Decide, waiting for the store where needed. A fault of the store is a visit that nobody signed: 503."""
+    async def admit(self, request: Request, *, websocket: bool = False, strict: bool = False) -> Visit | Refusal:
+        """Decide, waiting for the store where needed. A fault of the store is a visit that nobody signed: 503.
+
+        strict: the store is asked in any case, and whoever is signed in comes with the session's row.
+        """
         presented = self.receive(request, websocket=websocket)
         if isinstance(presented, Refusal):
             return presented
@@ -91,7 +94,7 @@ class Gate:
             if presented.credential is None:
                 result: Authenticated | Refusal = presented.flaw
             else:
-                result = await self.desk.authenticate(presented.credential, presented.transport)
+                result = await self.desk.authenticate(presented.credential, presented.transport, strict=strict)
             if self._renewable(request, presented, result):
                 return await self._renew(request, presented, result)
         except (StoreError, OverloadedError) as error:
@@ -177,6 +180,12 @@ class Gate:
                 address=self.settings.address_of(request),
             )
         )
+
+
+def session_of(granted: Authenticated) -> Session:
+    """The row of whoever was admitted strictly."""
+    assert granted.session is not None
+    return granted.session
 
 
 def is_renewable(result: Authenticated | Refusal | Ask) -> bool:

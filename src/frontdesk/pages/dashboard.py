@@ -10,7 +10,7 @@ import msgspec
 
 from frontdesk.core.sessions import Session, Transport
 from frontdesk.endpoints.carriers import deleted_cookies
-from frontdesk.endpoints.gate import Gate, Visit
+from frontdesk.endpoints.gate import Gate, Visit, session_of
 from frontdesk.endpoints.http import Request, Response
 from frontdesk.errors import CODES, Refusal
 from frontdesk.pages import wording
@@ -51,12 +51,12 @@ async def home(gate: Gate, render: Renderer, request: Request) -> Response:
 
 async def show(gate: Gate, render: Renderer, request: Request) -> Response:
     """Who you are, by which credential, and where else you are signed in."""
-    visit = await gate.admit(request)
+    visit = await gate.admit(request, strict=True)
     if isinstance(visit, Refusal):
         return render.problem(request, visit)
     if isinstance(visit.result, Refusal):
         return carry(_stranger(gate, render, request, visit.result), visit)
-    session, now = visit.result.session, gate.desk.clock.now()
+    session, now = session_of(visit.result), gate.desk.clock.now()
     devices = await gate.desk.sessions(session.subject)
     page = render.page(
         request,

@@ -35,7 +35,7 @@ async def actor(gate: Gate, request: Request) -> Visit | Refusal:
     if presented.credential is None:
         result: Authenticated | Refusal = presented.flaw
     else:
-        result = await gate.desk.authenticate(presented.credential, presented.transport)
+        result = await gate.desk.authenticate(presented.credential, presented.transport, strict=True)
     visit = Visit(presented=presented, result=result)
     expired = is_renewable(result) and presented.transport == "cookie"
     if not expired or not isinstance(presented.refresh, bytes):

@@ -53,6 +53,9 @@ class ServerSettings:
     touch_every: timedelta = _POLICY.touch_every
     max_sessions: int = _POLICY.max_sessions
     late_retry: Literal["reissue", "end"] = _POLICY.late_retry
+    freshness: Literal["bounded", "strict"] = "bounded"
+    max_staleness: timedelta = timedelta(seconds=5)
+    insecure_trust_stale: bool = False
     hashing: str = "default"
     password_words: tuple[str, ...] = ("frontdesk",)
     cookie_prefix: Prefix = "__Host-Http-"
@@ -163,6 +166,9 @@ class ServerSettings:
                 late_retry=self.late_retry,
             ),
             passwords=PasswordPolicy(words=self.password_words),
+            freshness=self.freshness,
+            max_staleness=self.max_staleness,
+            insecure_trust_stale=self.insecure_trust_stale,
         )
 
     def edge(self) -> EdgeSettings:
@@ -211,6 +217,9 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "touch_every": reading.duration,
         "max_sessions": reading.whole,
         "late_retry": reading.one_of("reissue", "end"),
+        "freshness": reading.one_of("bounded", "strict"),
+        "max_staleness": reading.duration,
+        "insecure_trust_stale": reading.flag,
         "hashing": reading.one_of(*PROFILES),
         "password_words": reading.texts,
         "cookie_prefix": reading.one_of("__Host-Http-", "__Host-"),

@@ -25,6 +25,7 @@ from frontdesk.service.keys import TokenBytes
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
 from frontdesk.stores.protocol import Store
+from frontdesk.verifier.follow import Hear
 
 
 class Accounts:
@@ -41,6 +42,7 @@ class Accounts:
         clock: Clock,
         audit: Audit,
         token_bytes: TokenBytes,
+        hear: Hear,
     ) -> None:
         self._store = store
         self._sign_in = sign_in
@@ -50,6 +52,7 @@ class Accounts:
         self._clock = clock
         self._audit = audit
         self._token_bytes = token_bytes
+        self._hear = hear
 
     async def register(
         self, email: str, password: str, *, roles: tuple[str, ...] = (), origin: Origin | None = None
@@ -161,6 +164,7 @@ class Accounts:
         now = self._clock.now()
         if account is None or not await self._store.remove_account(account.realm, account.id, now=now):
             return None
+        await self._hear()
         address = origin.address if origin else ""
         self._audit(AccountRemoved(at=now, realm=account.realm, address=address, subject=account.id))
         return account

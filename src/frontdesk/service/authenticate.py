@@ -2,6 +2,9 @@
 
 Synchronous when the store can answer at once; the same steps await the store when it cannot. Everything that is not
 a clear yes is a `Refusal`; a fault of the store raises `StoreError`, which the edge answers with 503.
+
+`Authenticator` asks the store about each request: right where the store is on this machine. `service.bounded` answers
+from what it remembers where asking costs a way over a network.
 """
 
 from __future__ import annotations
@@ -19,36 +22,50 @@ from frontdesk.core.sessions import Principal, Session, Transport, evaluate, pri
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.settings import DeskSettings
-from frontdesk.service.tokens import KEY_UNKNOWN, AccessClaims, Tokens, is_encrypted
+from frontdesk.service.tokens import KEY_UNKNOWN, Tokens
 from frontdesk.stores.protocol import ASK, Ask, Store
+from frontdesk.verifier.access_tokens import AccessClaims, is_encrypted
 
 _logger = logging.getLogger("frontdesk")
 
-_WITHOUT_KEY: Final = (SESSION_PREFIX, REFRESH_PREFIX)
+WITHOUT_KEY: Final = (SESSION_PREFIX, REFRESH_PREFIX)
 """How credentials begin that are made under the master secret and not under a key of the ring."""
 
 _MALFORMED: Final = Refusal("credential_malformed")
-_INVALID: Final = Refusal("credential_invalid")
-_GONE: Final = Refusal("session_ended")
-_TRANSPORT: Final = Refusal("transport_mismatch")
-_NOT_OFFERED: Final = Refusal("credential_invalid", "This kind of credential is no longer accepted here.")
+INVALID: Final = Refusal("credential_invalid")
+GONE: Final = Refusal("session_ended")
+TRANSPORT_MISMATCH: Final = Refusal("transport_mismatch")
+NOT_OFFERED: Final = Refusal("credential_invalid", "This kind of credential is no longer accepted here.")
 _REFRESH_AS_ACCESS: Final = Refusal("credential_invalid", "A refresh token is accepted at the refresh endpoint only.")
 
 
 class Authenticated(msgspec.Struct, frozen=True):
-    """The request is signed in."""
+    """The request is signed in. `session` is the row as it was read, None where an access token's claims decided."""
 
     principal: Principal
-    session: Session
+    session: Session | None
 
 
-class _Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True):
     """A credential that is in order as far as it can be judged alone: it names a session."""
 
     session_id: str
     token: ParsedToken | None
     encrypted: bool
     claims: AccessClaims | None
+
+
+class Counts:
+    """How requests were decided so far, in this process.
+
+    `local`: from what the node holds, a row read on this machine included. `asked`: the store was asked over a
+    network. `stale`: of these, because local state was too old to be believed.
+    """
+
+    __slots__ = ("asked", "local", "stale")
+
+    def __init__(self) -> None:
+        self.local = self.asked = self.stale = 0
 
 
 class Authenticator:
@@ -62,6 +79,7 @@ class Authenticator:
         self._realm = settings.realm
         self._clock = clock
         self._touching: dict[str, asyncio.Task[None]] = {}
+        self.counts = Counts()
 
     def check_now(self, credential: bytes, transport: Transport) -> Authenticated | Refusal | Ask:
         """Decide without waiting, or `ASK`: then await `check`. Raises StoreError on a fault of the store."""
@@ -75,12 +93,17 @@ class Authenticator:
         # After the row: what it is compared with is then as new as the row. A session token needs no key of the ring.
         if claim.claims is not None and self._keys.has_moved():
             return ASK
+        self.counts.local += 1
         return self._decide(claim, session, transport, now)
 
-    async def check(self, credential: bytes, transport: Transport) -> Authenticated | Refusal:
-        """Decide, asking the store. Raises StoreError on a fault of the store."""
+    async def check(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Authenticated | Refusal:
+        """Decide, asking the store. Raises StoreError on a fault of the store.
+
+        strict: the answer rests on the store as it is after this call, and carries the row.
+        """
+        del strict  # it always is
         now = self._clock.now()
-        if not credential.startswith(_WITHOUT_KEY):
+        if not credential.startswith(WITHOUT_KEY):
             await self._keys.catch_up()
         claim = self._read(credential, now)
         if isinstance(claim, Refusal):
@@ -95,17 +118,17 @@ class Authenticator:
         is shown in, since ending the session is all that the answer is used for.
         """
         now = self._clock.now()
-        if not credential.startswith(_WITHOUT_KEY):
+        if not credential.startswith(WITHOUT_KEY):
             await self._keys.catch_up()
         claim = self._read(credential, now, for_log_out=True)
         if isinstance(claim, Refusal):
             return claim
         session = await self._store.read_session(self._realm, claim.session_id)
         if session is None:
-            return _INVALID if claim.claims is None else _GONE
+            return INVALID if claim.claims is None else GONE
         refusal = self._match(claim, session)
         if refusal is None and (claim.token is None or claim.token.purpose == "session"):
-            refusal = None if session.transport == transport else _TRANSPORT
+            refusal = None if session.transport == transport else TRANSPORT_MISMATCH
         return refusal or session
 
     async def settle(self) -> None:
@@ -113,53 +136,56 @@ class Authenticator:
         while self._touching:
             await asyncio.gather(*self._touching.values(), return_exceptions=True)
 
-    def _read(self, credential: bytes, now: datetime, *, for_log_out: bool = False) -> _Claim | Refusal:
-        if credential.startswith(_WITHOUT_KEY):
+    def _read(self, credential: bytes, now: datetime, *, for_log_out: bool = False) -> Claim | Refusal:
+        if credential.startswith(WITHOUT_KEY):
             token = parse(credential)
             if token is None:
                 return _MALFORMED
             if token.purpose == "refresh" and not for_log_out:
                 return _REFRESH_AS_ACCESS
-            return _Claim(token.session_id, token, encrypted=False, claims=None)
+            return Claim(token.session_id, token, encrypted=False, claims=None)
         claims = self._tokens.verify_access_token(credential, now, expired_ok=for_log_out)
         if isinstance(claims, Refusal):
             return claims
         if not claims.sid or claims.transport is None:
-            return _INVALID
-        return _Claim(claims.sid, None, encrypted=is_encrypted(credential), claims=claims)
+            return INVALID
+        return Claim(claims.sid, None, encrypted=is_encrypted(credential), claims=claims)
 
-    def _match(self, claim: _Claim, session: Session) -> Refusal | None:
+    def _match(self, claim: Claim, session: Session) -> Refusal | None:
         """Whether the credential is one that was made for this very row."""
         if claim.token is not None:
             expected = "session" if session.credential == "session" else "refresh"
             authentic = self._tokens.is_authentic(claim.token, session)
-            return None if authentic and claim.token.purpose == expected else _INVALID
+            return None if authentic and claim.token.purpose == expected else INVALID
         claims = claim.claims
         if claims is None or session.credential == "session" or claims.sub != session.subject:
-            return _INVALID
+            return INVALID
         if claim.encrypted != (session.credential == "jwe"):
-            return _INVALID
-        return None if claims.transport == session.transport else _TRANSPORT
+            return INVALID
+        return None if claims.transport == session.transport else TRANSPORT_MISMATCH
 
     def _decide(
-        self, claim: _Claim, session: Session | None, transport: Transport, now: datetime
+        self, claim: Claim, session: Session | None, transport: Transport, now: datetime
     ) -> Authenticated | Refusal:
         if session is None:
             # A signed token whose row is gone was ours; a session token without its row is not known to be.
-            return _INVALID if claim.claims is None else _GONE
+            return INVALID if claim.claims is None else GONE
         refusal = self._match(claim, session)
         if refusal is not None:
             return refusal
         if session.transport != transport:
-            return _TRANSPORT
+            return TRANSPORT_MISMATCH
         if session.credential not in self._settings.credentials or transport not in self._settings.transports:
-            return _NOT_OFFERED
+            return NOT_OFFERED
         refusal = evaluate(session, now)
         if refusal is not None:
             return refusal
+        self._used(session, now)
+        return Authenticated(principal_of(session), session)
+
+    def _used(self, session: Session, now: datetime) -> None:
         if touch_due(session, now, self._settings.sessions):
             self._touch(session.id, now)
-        return Authenticated(principal_of(session), session)
 
     def _touch(self, session_id: str, now: datetime) -> None:
         """Record the use beside the request. Losing a recording harms nothing: the next request makes another."""

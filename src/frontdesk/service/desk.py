@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import secrets as random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from frontdesk.clock import Clock, SystemClock
+from frontdesk.clock import BOOT_TIMER, WALL_TIMER, Clock, SystemClock, Timer
 from frontdesk.core.events import KeyChanged, RealmRevoked, SessionEnded, SubjectRevoked
 from frontdesk.core.keyring import Plan
+from frontdesk.core.revocation import Entry
 from frontdesk.core.sessions import EndReason, RefreshEnvelope, Session, Transport
-from frontdesk.errors import Refusal
+from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service import maintenance
 from frontdesk.service.accounts import Accounts
 from frontdesk.service.audit import Audit
-from frontdesk.service.authenticate import Authenticated, Authenticator
+from frontdesk.service.authenticate import Authenticated, Authenticator, Counts
+from frontdesk.service.bounded import BoundedAuthenticator
 from frontdesk.service.fitting import LONGEST_COOKIE_NAME, check_members
 from frontdesk.service.hashing import PasswordHasher
 from frontdesk.service.key_ring import KeyRing
@@ -25,7 +28,12 @@ from frontdesk.service.refresh import Refreshed, Refresher
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
 from frontdesk.service.tokens import RESERVED_CLAIMS, Tokens
+from frontdesk.service.touches import Touches
 from frontdesk.stores.protocol import Ask, Store
+from frontdesk.verifier.follow import Follower
+from frontdesk.verifier.store_clock import StoreClock
+
+_logger = logging.getLogger("frontdesk")
 
 
 class Desk:
@@ -45,18 +53,22 @@ class Desk:
         clock: Clock | None = None,
         audit: Audit | None = None,
         token_bytes: TokenBytes = random.token_bytes,
+        timers: tuple[Timer, Timer] = (BOOT_TIMER, WALL_TIMER),
     ) -> None:
         self.settings = settings
         self.store = store
-        self.clock = clock or SystemClock()
+        # Nodes of a remote store agree on its time. A clock that was given is believed instead.
+        self.clock = clock or (StoreClock() if store.is_remote else SystemClock())
         self.keys = KeyRing(store, master, settings.realm, token_bytes)
         self.audit = audit or Audit()
         self._hasher = hasher
         tokens = Tokens(settings, master, self.keys, token_bytes)
         self._tokens = tokens
-        self._authenticator = Authenticator(store, tokens, self.keys, settings, self.clock)
-        self._refresher = Refresher(store, tokens, settings, self.audit)
-        self._sign_in = SignIn(store, tokens, settings, self.audit, token_bytes)
+        self.follower = self._follow(timers) if store.is_remote else None
+        """Follows the revocation log of a remote store; None where the store itself is asked about each request."""
+        self._authenticator = self._authenticator_with(tokens)
+        self._refresher = Refresher(store, tokens, settings, self.audit, hear=self._hear)
+        self._sign_in = SignIn(store, tokens, settings, self.audit, token_bytes, hear=self._hear)
         self.accounts = Accounts(
             store,
             self._sign_in,
@@ -66,6 +78,7 @@ class Desk:
             clock=self.clock,
             audit=self.audit,
             token_bytes=token_bytes,
+            hear=self._hear,
         )
         self._opened = False
 
@@ -73,6 +86,8 @@ class Desk:
         """Open the store and load the keys. Idempotent; raises ConfigurationError or StoreError."""
         if not self._opened:
             await self.store.open()
+            if self.follower is not None:
+                await self.follower.start()
             await self.keys.load(self.settings.key_algorithms, self.clock.now())
             self._hasher.open()
             self._opened = True
@@ -80,6 +95,8 @@ class Desk:
     async def close(self) -> None:
         """Finish what is under way and release the store. Idempotent."""
         await self._authenticator.settle()
+        if self.follower is not None:
+            await self.follower.stop()
         self._hasher.close()
         await self.store.close()
         self._opened = False
@@ -91,6 +108,58 @@ class Desk:
         so about once a minute; whoever has neither calls it every few minutes or hours.
         """
         return await maintenance.purge(self.store, self.clock)
+
+    # --- freshness --------------------------------------------------------------------------------------------
+
+    @property
+    def lag(self) -> float | None:
+        """How many seconds this node's picture of the revocations may be behind; 0 where the store is always asked,
+        None before a first complete picture."""
+        return 0.0 if self.follower is None else self.follower.lag()
+
+    @property
+    def counts(self) -> Counts:
+        """How requests were decided so far."""
+        return self._authenticator.counts
+
+    def _follow(self, timers: tuple[Timer, Timer]) -> Follower:
+        follower = Follower(
+            self.store,
+            self.settings.realm,
+            self.clock,
+            append_again=self.store.append_again,
+            max_staleness=self.settings.max_staleness,
+            trust_stale=self.settings.insecure_trust_stale,
+            boot=timers[0],
+            wall=timers[1],
+        )
+        follower.when_applied(self._refuse_keys)
+        return follower
+
+    def _authenticator_with(self, tokens: Tokens) -> Authenticator:
+        if self.follower is None:
+            return Authenticator(self.store, tokens, self.keys, self.settings, self.clock)
+        touches = Touches(self.store, self.settings.realm, every=self.settings.sessions.touch_every)
+        return BoundedAuthenticator(
+            self.store, tokens, self.keys, self.settings, self.clock, follower=self.follower, touches=touches
+        )
+
+    def _refuse_keys(self, entries: Sequence[Entry]) -> None:
+        mine = {entry.target for entry in entries if entry.kind == "key" and entry.realm == self.settings.realm}
+        if mine:
+            self.keys.refuse(mine)
+
+    async def _hear(self) -> None:
+        """After this node revoked something: its own requests know of it before the caller is told.
+
+        The revocation stands whatever happens here; other nodes hear of it in their own time.
+        """
+        if self.follower is None:
+            return
+        try:
+            await self.follower.catch_up()
+        except (StoreError, OverloadedError) as error:
+            _logger.warning("the revocation log cannot be read after a revocation: %s", error)
 
     # --- keys -------------------------------------------------------------------------------------------------
 
@@ -108,7 +177,9 @@ class Desk:
 
         If it signed, another one does so at once. Sessions stay; their clients refresh. Empty: no such key.
         """
-        return self._report_keys(await self.keys.give_up(key_id, self.clock.now()))
+        done = await self.keys.give_up(key_id, self.clock.now())
+        await self._hear()
+        return self._report_keys(done)
 
     # --- requests ---------------------------------------------------------------------------------------------
 
@@ -116,9 +187,14 @@ class Desk:
         """Who presents this credential in this envelope, if that can be said without waiting; else `ASK`."""
         return self._authenticator.check_now(credential, transport)
 
-    async def authenticate(self, credential: bytes, transport: Transport) -> Authenticated | Refusal:
-        """Who presents this credential in this envelope."""
-        return await self._authenticator.check(credential, transport)
+    async def authenticate(
+        self, credential: bytes, transport: Transport, *, strict: bool = False
+    ) -> Authenticated | Refusal:
+        """Who presents this credential in this envelope.
+
+        strict: the store is asked now, whatever this node remembers, and the answer carries the session's row.
+        """
+        return await self._authenticator.check(credential, transport, strict=strict)
 
     async def identify(self, credential: bytes, transport: Transport) -> Session | Refusal:
         """The session of an authentic credential even if it has expired or ended: for log-out only."""
@@ -181,7 +257,7 @@ class Desk:
             refusal = self._sign_in.too_large(changed, now)
             if refusal is not None:
                 return refusal
-        return await self.store.update_subject(
+        updated = await self.store.update_subject(
             self.settings.realm,
             subject,
             roles=None if roles is None else sorted(set(roles)),
@@ -189,6 +265,8 @@ class Desk:
             claims=claims,
             now=now,
         )
+        await self._hear()
+        return updated
 
     # --- sessions ---------------------------------------------------------------------------------------------
 
@@ -202,6 +280,7 @@ class Desk:
         ended = await self.store.end_session(self.settings.realm, session_id, reason=reason, now=now, subject=subject)
         if ended is None:
             return False
+        await self._hear()
         if ended.now:
             self._report_end(ended.session, reason, address)
         return True
@@ -212,6 +291,7 @@ class Desk:
         """End every session of the subject (but `keep`); without `keep` sign-ins in flight are refused too."""
         now = self.clock.now()
         ended = await self.store.end_subject(self.settings.realm, subject, reason=reason, now=now, keep=keep)
+        await self._hear()
         for session in ended:
             self._report_end(session, reason, address)
         if keep is None:
@@ -227,6 +307,7 @@ class Desk:
         """
         now = self.clock.now()
         ended = await self.store.end_realm(self.settings.realm, reason=reason, now=now)
+        await self._hear()
         self.audit(RealmRevoked(at=now, realm=self.settings.realm, address=address, sessions=ended, reason=reason))
         return ended
 

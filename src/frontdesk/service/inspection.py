@@ -21,7 +21,7 @@ from frontdesk.jose import jwe, jws, jwt, key_file
 from frontdesk.jose.content import CONTENTS
 from frontdesk.jose.unverified import UnverifiedToken, read_unverified_claims, take_apart_unverified
 from frontdesk.service.desk import Desk
-from frontdesk.service.tokens import ACCESS_TOKEN_TYPE, AccessClaims
+from frontdesk.verifier.access_tokens import ACCESS_TOKEN_TYPE, AccessClaims
 
 Kind = Literal["signed", "encrypted", "session", "refresh"]
 Verdict = Literal["good", "wrong", "unknown", "note"]

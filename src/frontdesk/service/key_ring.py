@@ -6,7 +6,7 @@ signs and verifies; here that is applied, and noticed when another process has d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -49,6 +49,7 @@ class KeyRing:
         self.version = -1
         """The store's `keys_version` that this is as new as."""
         self._when_gone: list[Callable[[str], None]] = []
+        self._given_up: set[str] = set()
 
     async def load(self, algorithms: Sequence[str], now: datetime) -> None:
         """Read the realm's keys; make and store one for each of `algorithms` that no current key has.
@@ -80,6 +81,11 @@ class KeyRing:
         except (ConfigurationError, TokenError) as error:
             # At start this is a wrong setting; now the store holds what this process cannot use: nothing is granted.
             raise StoreCorruptError("a key in the store does not open", detail=error.message) from error
+
+    def refuse(self, key_ids: Collection[str]) -> None:
+        """Believe these keys no longer, whatever the store says: the revocation log names them."""
+        self._given_up.update(key_ids)
+        self._give_up_all_but({*self._keys, *self._opening} - self._given_up)
 
     def when_gone(self, forget: Callable[[str], None]) -> None:
         """Call `forget` with the id of each key that is believed no longer."""
@@ -114,7 +120,7 @@ class KeyRing:
         stored_keys = await self._store.list_keys(self._realm)
         if version < self.version:
             return  # a later look was faster
-        usable = [stored for stored in stored_keys if stored.state != "compromised"]
+        usable = [key for key in stored_keys if key.state != "compromised" and key.id not in self._given_up]
         # What was given up goes first, whatever becomes of the rest: the version below is not taken over before all
         # of it is, so a key that does not open is met again at each request and none is believed meanwhile.
         self._give_up_all_but({stored.id for stored in usable})
@@ -160,7 +166,7 @@ class KeyRing:
         """The current keys of this desk's algorithms do the signing and the encrypting."""
         for name in self._algorithms:
             current = self._current(name)
-            if current is None:
+            if current is None or current.id in self._given_up:
                 continue
             if name == ENCRYPTION:
                 self._encrypting = self._opening[current.id]
@@ -207,7 +213,8 @@ class KeyRing:
 
     def public(self) -> tuple[str, ...]:
         """The public keys as JWKs in JSON (RFC 7517). Symmetric keys have no public part and are absent."""
-        return tuple(stored.public for stored in self.stored if stored.public and stored.state != "compromised")
+        believed = (key for key in self.stored if key.state != "compromised" and key.id not in self._given_up)
+        return tuple(key.public for key in believed if key.public)
 
 
 def _generate(algorithm: str, token_bytes: TokenBytes) -> Key | EncryptionKey:

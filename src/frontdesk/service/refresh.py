@@ -18,6 +18,7 @@ from frontdesk.service.fitting import LONGEST_COOKIE_NAME, too_large
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import AccessToken, Tokens
 from frontdesk.stores.protocol import Store
+from frontdesk.verifier.follow import Hear
 
 _MALFORMED: Final = Refusal("credential_malformed")
 _INVALID: Final = Refusal("credential_invalid")
@@ -44,13 +45,14 @@ class Refreshed(msgspec.Struct, frozen=True):
 class Refresher:
     """Turns refresh tokens into access tokens."""
 
-    def __init__(self, store: Store, tokens: Tokens, settings: DeskSettings, audit: Audit) -> None:
+    def __init__(self, store: Store, tokens: Tokens, settings: DeskSettings, audit: Audit, *, hear: Hear) -> None:
         self._store = store
         self._tokens = tokens
         self._settings = settings
         self._realm = settings.realm
         self._policy = settings.sessions
         self._audit = audit
+        self._hear = hear
 
     async def refresh(
         self,
@@ -84,6 +86,8 @@ class Refresher:
         decision = await self._store.rotate(self._realm, session.id, parsed.generation, now, self._policy)
         if decision is None:
             return _INVALID
+        if decision.ends:
+            await self._hear()
         self._record(decision, parsed.generation, now, address)
         if decision.refusal is not None:
             return decision.refusal

@@ -30,6 +30,11 @@ class DeskSettings:
     issuer. credentials and transports: those allowed, the first of each is the default. signing: the algorithm
     of access tokens; HS256 is for tokens that never leave the deployment. key_rotation: how long a key signs before the
     next one takes over, None or 0 for ever; `Desk.rotate_keys` is to be called now and then, as the server does.
+
+    Over a remote store (PostgreSQL, Redis): freshness: `bounded` answers from what the node holds as long as it is
+    not older than max_staleness, and asks the store otherwise; `strict` asks on each request. insecure_trust_stale:
+    believe what the node holds however old it is, so that a store that is away signs nobody out and a sign-out that
+    did not arrive lets the signed-out in. SQLite and memory are always strict.
     """
 
     realm: str = "default"
@@ -42,6 +47,9 @@ class DeskSettings:
     throttle: ThrottlePolicy = field(default_factory=ThrottlePolicy)
     passwords: PasswordPolicy = field(default_factory=PasswordPolicy)
     key_rotation: timedelta | None = timedelta(days=30)
+    freshness: Literal["bounded", "strict"] = "bounded"
+    max_staleness: timedelta = timedelta(seconds=5)
+    insecure_trust_stale: bool = False
 
     def __post_init__(self) -> None:
         if not self.realm or not self.realm.isprintable() or len(self.realm) > 64:
@@ -59,6 +67,10 @@ class DeskSettings:
                 raise ConfigurationError(f"{name} must name each of {sorted(known)} at most once, and one at least")
         if self.signing not in {"ES256", "EdDSA", "RS256", "PS256", "HS256"}:
             raise ConfigurationError(f"signing={self.signing!r} is not one of ES256, EdDSA, RS256, PS256, HS256")
+        if self.freshness not in {"bounded", "strict"}:
+            raise ConfigurationError(f'freshness is "bounded" or "strict", not {self.freshness!r}')
+        if not timedelta(milliseconds=100) <= self.max_staleness <= timedelta(minutes=5):
+            raise ConfigurationError("max_staleness is between 100ms and 5m")
         if self.key_rotation and self.key_rotation < SHORTEST_ROTATION:
             raise ConfigurationError("key_rotation is at least 2d, since a key is published 24h before it signs; or 0")
 

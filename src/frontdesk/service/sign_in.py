@@ -18,6 +18,7 @@ from frontdesk.service.keys import TokenBytes
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import RESERVED_CLAIMS, AccessToken, Tokens
 from frontdesk.stores.protocol import NotCreated, Store
+from frontdesk.verifier.follow import Hear
 
 
 class SignInOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,13 +76,21 @@ class SignIn:
     """Creates sessions."""
 
     def __init__(
-        self, store: Store, tokens: Tokens, settings: DeskSettings, audit: Audit, token_bytes: TokenBytes
+        self,
+        store: Store,
+        tokens: Tokens,
+        settings: DeskSettings,
+        audit: Audit,
+        token_bytes: TokenBytes,
+        *,
+        hear: Hear,
     ) -> None:
         self._store = store
         self._tokens = tokens
         self._settings = settings
         self._audit = audit
         self._token_bytes = token_bytes
+        self._hear = hear
 
     async def epochs(self, subject: str) -> Epochs:
         """The epochs to read before the subject's right to sign in is checked, and to pass to `sign_in`."""
@@ -127,6 +136,8 @@ class SignIn:
             return Refusal("session_ended", "The subject was signed out everywhere during this sign-in; try again.")
         if created.roles is not None:
             session = msgspec.structs.replace(session, roles=created.roles)
+        if created.ended:
+            await self._hear()
         self._report(session, created.ended, now)
         return self._mint(session, now)
 

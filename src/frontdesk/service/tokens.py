@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta
 
 from frontdesk.core import credentials
 from frontdesk.core.credentials import ParsedToken
-from frontdesk.core.sessions import Session, Transport
+from frontdesk.core.sessions import Session
 from frontdesk.errors import Refusal, TokenError
 from frontdesk.jose import jwe, jwt, strictjson
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.keys import MasterKeys, TokenBytes
 from frontdesk.service.settings import DeskSettings
-
-ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
+from frontdesk.verifier.access_tokens import ACCESS_TOKEN_TYPE, AccessClaims, is_encrypted
 
 _JTI_LENGTH: Final = 22
 _SAMPLE: Final = {"iss": "x", "aud": "x", "exp": 0}
@@ -32,18 +30,6 @@ RESERVED_CLAIMS: Final = frozenset({
 
 KEY_UNKNOWN: Final = Refusal("credential_invalid", "No key answers to the key id of the token.")
 """The one refusal that a fresh look into the store may change: another process may have made the key."""
-
-
-_Epoch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-
-
-class AccessClaims(jwt.Claims, frozen=True, kw_only=True):
-    """The claims of an access token of this desk: those of RFC 9068 and our own two."""
-
-    epochs: tuple[_Epoch, _Epoch] | None = None
-    """The epochs of the realm and of the subject at sign-in."""
-    transport: Transport | None = None
-    """The envelope that the token was issued for."""
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -203,11 +189,6 @@ class Tokens:
     def is_authentic(self, token: ParsedToken, session: Session) -> bool:
         """Whether a parsed session or refresh token was made by this desk for this row."""
         return credentials.authentic(token, self._master.mac, self._settings.realm, session.salt)
-
-
-def is_encrypted(token: bytes) -> bool:
-    """Whether a token has the five parts of a JWE (RFC 7516 §3.1): what it is, not whether it is any good."""
-    return token.count(b".") == 4
 
 
 def _base64_length(octets: int) -> int:

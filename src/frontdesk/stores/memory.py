@@ -46,6 +46,31 @@ class _Value(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
+class _Bell:
+    """Wakes the polls that wait, in whichever event loops they do. Belongs to the store, not to its data."""
+
+    def __init__(self) -> None:
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    def __deepcopy__(self, memo: object) -> _Bell:
+        return self
+
+    @contextmanager
+    def heard(self) -> Iterator[asyncio.Event]:
+        """An event that is set at the next ring."""
+        ear = asyncio.get_running_loop(), asyncio.Event()
+        self._waiting.add(ear)
+        try:
+            yield ear[1]
+        finally:
+            self._waiting.discard(ear)
+
+    def ring(self) -> None:
+        for loop, appended in tuple(self._waiting):
+            with suppress(RuntimeError):  # a loop that was closed under its poll
+                loop.call_soon_threadsafe(appended.set)
+
+
 class _Tables:
     """What is held, behind one lock, and how a decision is written to it."""
 
@@ -66,7 +91,7 @@ class _Tables:
         self._services: dict[tuple[str, str], Service] = {}
         self._log: dict[int, Entry] = {}
         self._last_number = 0
-        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._bell = _Bell()
 
     @contextmanager
     def _using(self) -> Iterator[None]:
@@ -85,8 +110,7 @@ class _Tables:
         for entry in entries:
             self._last_number += 1
             self._log[self._last_number] = msgspec.structs.replace(entry, number=self._last_number)
-            for loop, appended in tuple(self._waiting):
-                loop.call_soon_threadsafe(appended.set)
+            self._bell.ring()
 
     def _session_changes(self, rows: Iterable[Session], *, remove: bool = False) -> list[_Change]:
         changes: list[_Change] = []
@@ -448,18 +472,13 @@ class MemoryStore(_Tables):
     async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
         if wait <= NO_TIME:
             return self._page(cursor, limit)
-        # Before the look: what is appended right after it must wake us.
-        waiting = asyncio.get_running_loop(), asyncio.Event()
-        self._waiting.add(waiting)
-        try:
+        with self._bell.heard() as appended:  # before the look: what is appended right after it must wake us
             page = self._page(cursor, limit)
             if page.entries:
                 return page
             with suppress(TimeoutError):
-                await asyncio.wait_for(waiting[1].wait(), wait.total_seconds())
+                await asyncio.wait_for(appended.wait(), wait.total_seconds())
             return self._page(cursor, limit)
-        finally:
-            self._waiting.discard(waiting)
 
     def _page(self, cursor: int, limit: int) -> Poll:
         with self._using():

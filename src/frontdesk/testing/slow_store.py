@@ -25,7 +25,8 @@ class SlowStore:
     """Wraps a store and gives way to other tasks before and after each call, for 1 to `most` turns of the loop.
 
     The numbers of turns come from a generator seeded with `seed`: another seed is another interleaving, the same
-    seed the same one again. It counts as a remote store: `peek_session` always answers `ASK`. Nothing sleeps and no clock is read.
+    seed the same one again. It counts as a remote store: `peek_session` always answers `ASK`. Nothing sleeps and
+    no clock is read.
     """
 
     def __init__(self, inner: Store, *, seed: int = 0, most: int = 3) -> None:

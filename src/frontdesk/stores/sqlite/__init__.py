@@ -1,8 +1,8 @@
 """The store in one SQLite file, for one machine and any number of its processes.
 
 The rooms: `engine` (what stands while it is open), `opening` (the file, connections, schema), `reading`, `writing`,
-`checkpoint`, `sessions`, `stored_keys`, `services` and `records` (what the decisions do inside a transaction), `rows` (records as
-rows), `faults` (errors).
+`checkpoint`, `sessions`, `stored_keys`, `services` and `records` (what the decisions do inside a transaction), `rows`
+(records as rows), `faults` (errors).
 """
 
 from __future__ import annotations

@@ -1,0 +1,236 @@
+"""Checking a request without asking: from rows and claims that this node remembers, under the revocation index.
+
+What is remembered is believed only while the index is fresh (`verifier.follow`), and only for a yes: before a
+refusal that rests on what this node holds the store is asked. Where local state is too old the store is asked on each
+request, by one question per session at a time; where it cannot be asked nothing is granted (503).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from frontdesk.clock import Clock
+from frontdesk.core.freshness import Freshness
+from frontdesk.core.sessions import CredentialKind, Principal, Session, Transport
+from frontdesk.errors import Refusal
+from frontdesk.service.authenticate import (
+    INVALID,
+    NOT_OFFERED,
+    TRANSPORT_MISMATCH,
+    WITHOUT_KEY,
+    Authenticated,
+    Authenticator,
+    Claim,
+)
+from frontdesk.service.key_ring import KeyRing
+from frontdesk.service.remembered import LONGEST, Memory, Remembered
+from frontdesk.service.settings import DeskSettings
+from frontdesk.service.tokens import KEY_UNKNOWN, Tokens
+from frontdesk.service.touches import Touches
+from frontdesk.stores.protocol import ASK, Ask, Store
+from frontdesk.verifier.access_tokens import AccessClaims, principal_of_claims
+from frontdesk.verifier.flights import Flights
+from frontdesk.verifier.follow import Follower
+
+_REVOKED: Final = Refusal("session_ended")
+
+
+class BoundedAuthenticator(Authenticator):
+    """Decides who a request is, over a store that is remote."""
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: Tokens,
+        keys: KeyRing,
+        settings: DeskSettings,
+        clock: Clock,
+        *,
+        follower: Follower,
+        touches: Touches,
+    ) -> None:
+        super().__init__(store, tokens, keys, settings, clock)
+        self._follower = follower
+        self._touches = touches
+        self._memory = Memory()
+        self._rows: Flights[Session | None] = Flights()
+        self._key_versions: Flights[None] = Flights()
+        self._freshness: Freshness = settings.freshness
+        policy = settings.sessions
+        # An access token says nothing of how long its session was unused: where that may end first, rows are asked.
+        self._claims_suffice = policy.idle >= 2 * policy.access_token
+        self._touch_every = policy.touch_every
+        follower.when_restarted(self._memory.clear)
+
+    def check_now(self, credential: bytes, transport: Transport) -> Authenticated | Refusal | Ask:
+        """Decide from what is held here, or `ASK`: then await `check`."""
+        now = self._clock.now()
+        if credential.startswith(WITHOUT_KEY):
+            outcome = self._of_row(credential, transport, now)
+        else:
+            outcome = self._of_claims(credential, transport, now)
+        if outcome is not ASK:
+            self.counts.local += 1
+        return outcome
+
+    async def check(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Authenticated | Refusal:
+        """Decide, asking the store where that is needed. Raises StoreError on a fault of the store."""
+        await self._follower.start()
+        if not strict:
+            outcome = self.check_now(credential, transport)  # the index may have come up to date meanwhile
+            if outcome is not ASK:
+                return outcome
+        now = self._clock.now()
+        claim = await self._claim(credential, now)
+        if isinstance(claim, Refusal):
+            return claim
+        self.counts.asked += 1
+        self.counts.stale += not self._is_fresh()
+        known = self._follower.cursor  # before the row is read: it is as new as that, at least
+        session = await self._rows.ask(
+            claim.session_id, lambda: self._store.read_session(self._realm, claim.session_id)
+        )
+        outcome = self._decide(claim, session, transport, now)
+        idle = isinstance(outcome, Refusal) and outcome.code == "session_idle"
+        if idle and await self._touches.write(claim.session_id):
+            # It was used here a moment ago, and that was not written yet.
+            return await self.check(credential, transport, strict=strict)
+        if isinstance(outcome, Refusal) or session is None:
+            self._memory.drop(credential)
+            return outcome
+        if self._is_revoked(claim, session):
+            # The store has lost what this node knows; it will be told again.
+            return _REVOKED
+        remembered = self._remember(credential, outcome.principal, session, known, now)
+        return _granted(remembered)
+
+    async def settle(self) -> None:
+        await super().settle()
+        await self._touches.settle()
+
+    # --- from what is held ------------------------------------------------------------------------------------
+
+    def _is_fresh(self) -> bool:
+        return self._freshness == "bounded" and self._follower.is_fresh()
+
+    def _of_row(self, credential: bytes, transport: Transport, now: datetime) -> Authenticated | Refusal | Ask:
+        held = self._memory.find(credential)
+        if held is not None:
+            return self._hit(held, transport, now)
+        claim = self._read(credential, now)
+        return claim if isinstance(claim, Refusal) else ASK
+
+    def _of_claims(self, credential: bytes, transport: Transport, now: datetime) -> Authenticated | Refusal | Ask:
+        claims = self._tokens.verify_access_token(credential, now)
+        if isinstance(claims, Refusal):
+            return ASK if claims is KEY_UNKNOWN else claims
+        held = self._memory.find(credential)
+        if held is None:
+            if not self._claims_suffice:
+                return ASK
+            refusal = self._unsuitable(credential, claims, transport)
+            if refusal is not None:
+                return refusal
+            held = self._remember_claims(credential, claims, now)
+        return self._hit(held, transport, now)
+
+    def _hit(self, held: Remembered, transport: Transport, now: datetime) -> Authenticated | Ask:
+        """A yes, or `ASK`. The index is consulted on every hit, since what ends a session may come at any moment."""
+        index = self._follower.index
+        if (
+            not self._is_fresh()
+            or now >= held.until
+            or held.transport != transport
+            or index.revoked(held.session_id, held.subject, held.epochs)
+            or index.changed_at(held.subject) > held.cursor
+        ):
+            return ASK
+        if now - held.seen_at >= self._touch_every:
+            held.seen_at = now
+            self._touches.note(held.session_id, now)
+        return held.granted if held.granted is not None else _granted(held)
+
+    def _unsuitable(self, credential: bytes, claims: AccessClaims, transport: Transport) -> Refusal | None:
+        """Why an authentic access token is refused by what it says itself; no row could change that."""
+        if not claims.sid or not claims.sub or claims.transport is None or claims.epochs is None:
+            return INVALID
+        if claims.transport != transport:
+            return TRANSPORT_MISMATCH
+        settings = self._settings
+        offered = _kind_of(credential) in settings.credentials and transport in settings.transports
+        return None if offered else NOT_OFFERED
+
+    def _is_revoked(self, claim: Claim, session: Session) -> bool:
+        epochs = session.epochs if claim.claims is None else claim.claims.session_epochs
+        return self._follower.index.revoked(session.id, session.subject, epochs)
+
+    # --- from the store ---------------------------------------------------------------------------------------
+
+    async def _claim(self, credential: bytes, now: datetime) -> Claim | Refusal:
+        claim = self._read(credential, now)
+        if credential.startswith(WITHOUT_KEY):
+            return claim
+        if claim is KEY_UNKNOWN or not self._is_fresh():
+            # A key that was given up is in the index; a new one, and what a stale index lacks, the store knows.
+            await self._key_versions.ask("keys", self._keys.catch_up)
+            return self._read(credential, now)
+        return claim
+
+    def _remember(
+        self, credential: bytes, principal: Principal, session: Session, cursor: int, now: datetime
+    ) -> Remembered:
+        shared = msgspec.structs.replace(principal, claims=_read_only(principal.claims))
+        remembered = Remembered(
+            shared,
+            session,
+            epochs=session.epochs,
+            transport=session.transport,
+            until=min(session.expires_at, session.idle_at, now + LONGEST),
+            cursor=cursor,
+            seen_at=now if self._is_worth_noting(session, now) else session.last_seen_at,
+        )
+        self._memory.keep(credential, remembered)
+        return remembered
+
+    def _remember_claims(self, credential: bytes, claims: AccessClaims, now: datetime) -> Remembered:
+        assert claims.transport is not None
+        remembered = Remembered(
+            principal_of_claims(claims, self._realm, _kind_of(credential)),
+            None,
+            epochs=claims.session_epochs,
+            transport=claims.transport,
+            until=claims.expires_at,
+            cursor=0,  # any change of rights is newer than the token
+            seen_at=min(claims.issued_at or now, now),
+        )
+        self._memory.keep(credential, remembered)
+        return remembered
+
+    def _used(self, session: Session, now: datetime) -> None:
+        if self._is_worth_noting(session, now):
+            self._touches.note(session.id, now)
+
+    def _is_worth_noting(self, session: Session, now: datetime) -> bool:
+        return now - session.last_seen_at >= self._touch_every
+
+
+def _kind_of(credential: bytes) -> CredentialKind:
+    return "jwe" if credential.count(b".") == 4 else "jwt"
+
+
+def _read_only(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(claims))
+
+
+def _granted(held: Remembered) -> Authenticated:
+    """A yes with claims of the caller's own where they could be changed from within."""
+    if held.granted is not None:
+        return held.granted
+    claims = MappingProxyType(copy.deepcopy(dict(held.principal.claims)))
+    return Authenticated(msgspec.structs.replace(held.principal, claims=claims), held.session)
