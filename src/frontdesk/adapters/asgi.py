@@ -80,13 +80,7 @@ class Frontdesk(Front):
         listeners: Sequence[Listener] = (),
         clock: Clock | None = None,
     ) -> None:
-        for name, value in (
-            ("hosts", hosts),
-            ("trusted_origins", trusted_origins),
-            ("trusted_proxies", trusted_proxies),
-        ):
-            if isinstance(value, str):
-                raise TypeError(f"{name} is a collection of strings, not one string")
+        _refuse_text(hosts=hosts, trusted_origins=trusted_origins, trusted_proxies=trusted_proxies)
         edge = EdgeSettings(
             prefix=prefix,
             cookies=cookies or CookieSettings(),
@@ -196,6 +190,12 @@ def require(
     Raises RefusedError otherwise: 401, or 403 `step_up_required`, `role_missing`, `scope_missing`.
     """
     return arrival_of(scope_of(request)).require(Requirement.of(fresh, roles, scope))
+
+
+def _refuse_text(**collections: Collection[str]) -> None:
+    for name, value in collections.items():
+        if isinstance(value, str):
+            raise TypeError(f"{name} is a collection of strings, not one string")
 
 
 def _scheme_of(base_url: str) -> Literal["http", "https"] | None:

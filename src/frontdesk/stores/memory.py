@@ -183,7 +183,129 @@ class _Tables:
                 yield self._key_changes((stored_key,), remove=True)
 
 
-class MemoryStore(_Tables):
+class _Ledger(_Tables):
+    """Keys, services and the revocation log."""
+
+    # --- keys -------------------------------------------------------------------------------------------------
+
+    async def add_key(self, key: StoredKey, *, only_if_none_current: bool = False) -> bool:
+        with self._using():
+            if (key.realm, key.id) in self._keys:
+                return False
+            if only_if_none_current and any(held.rivals(key) for held in self._keys_of(key.realm)):
+                return False
+            self._commit(self._key_changes((key,)))
+            return True
+
+    async def list_keys(self, realm: str) -> tuple[StoredKey, ...]:
+        with self._using():
+            return tuple(self._keys_of(realm))
+
+    async def rotate_keys(
+        self, realm: str, *, moves: Sequence[Move] = (), new: Sequence[StoredKey] = (), now: datetime
+    ) -> bool:
+        with self._using():
+            written = applied(self._keys_of(realm), moves, new, now)
+            if written is None:
+                return False
+            lost = [_entry(realm, "key", key.id, now) for key in written if key.state == "compromised"]
+            self._commit(self._key_changes(written), lost)
+            return True
+
+    def peek_keys_version(self, realm: str) -> int:
+        if not self._open:
+            raise StoreError("the store is not open")
+        return self._keys_versions.get(realm, 0)
+
+    async def keys_version(self, realm: str) -> int:
+        return self.peek_keys_version(realm)
+
+    # --- the log ----------------------------------------------------------------------------------------------
+
+    async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
+        if wait <= NO_TIME:
+            return self._page(cursor, limit)
+        with self._bell.heard() as appended:  # before the look: what is appended right after it must wake us
+            page = self._page(cursor, limit)
+            if page.entries:
+                return page
+            with suppress(TimeoutError):
+                await asyncio.wait_for(appended.wait(), wait.total_seconds())
+            return self._page(cursor, limit)
+
+    def _page(self, cursor: int, limit: int) -> Poll:
+        with self._using():
+            # Numbers are given in order, so the dictionary holds them in order.
+            entries = tuple(islice((entry for entry in self._log.values() if entry.number > cursor), limit))
+            head = self._last_number
+            last = entries[-1].number if len(entries) == limit and entries else head
+            return Poll(entries, last, self._history, head)
+
+    async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
+        with self._using():
+            appended = 0
+            for entry in entries:
+                if entry.kind == "changed" or entry.expires_at <= now:
+                    continue
+                known = any(_says(held, entry) and held.expires_at > now for held in self._log.values())
+                self._commit(self._made_good(entry, now), () if known else (entry,))
+                appended += not known
+            return appended
+
+    def _made_good(self, entry: Entry, now: datetime) -> list[_Change]:
+        """The changes that give an entry its effect, where the store has lost it."""
+        realm, target = entry.realm, entry.target
+        if entry.kind == "key":
+            key = self._keys.get((realm, target))
+            if key is None or key.state == "compromised":
+                return []
+            return self._key_changes((msgspec.structs.replace(key, state="compromised", changed_at=now),))
+        changes: list[_Change] = []
+        if entry.kind == "session":
+            row = self._sessions.get((realm, target))
+            rows = [] if row is None else [row]
+        elif entry.kind == "subject":
+            epoch = max(self._epochs_of(realm, target).subject, entry.epoch)
+            rows = [row for row in self._sessions_of(realm, target) if row.epochs.subject < entry.epoch]
+            changes = [(self._subject_epochs, (realm, target), epoch)]
+        else:
+            epoch = max(self._realm_epochs.get(realm, 0), entry.epoch)
+            rows = [row for row in self._sessions.values() if row.realm == realm and row.epochs.realm < entry.epoch]
+            changes = [(self._realm_epochs, realm, epoch)]
+        return changes + self._session_changes(_ended(row, "revoked", now) for row in rows if row.ended_at is None)
+
+    async def renew_history(self) -> str:
+        with self._using():
+            self._history = secrets.token_hex(16)
+            return self._history
+
+    # --- services ---------------------------------------------------------------------------------------------
+
+    async def add_service(self, service: Service) -> bool:
+        with self._using():
+            taken = any(held.digest == service.digest for held in self._services.values())
+            if taken or (service.realm, service.name) in self._services:
+                return False
+            self._commit([(self._services, (service.realm, service.name), service)])
+            return True
+
+    async def service_by_digest(self, realm: str, digest: bytes) -> Service | None:
+        return next((held for held in await self.list_services(realm) if held.digest == digest), None)
+
+    async def list_services(self, realm: str) -> tuple[Service, ...]:
+        with self._using():
+            held = [service for service in self._services.values() if service.realm == realm]
+        return tuple(sorted(held, key=lambda service: service.name))
+
+    async def remove_service(self, realm: str, name: str) -> bool:
+        with self._using():
+            if (realm, name) not in self._services:
+                return False
+            self._commit([(self._services, (realm, name), None)])
+            return True
+
+
+class MemoryStore(_Ledger):
     """`stores.protocol.Store` in the memory of one process."""
 
     is_remote = False
@@ -432,124 +554,6 @@ class MemoryStore(_Tables):
                 return None
             self._commit(((self._values, (realm, purpose, key), _Value(None, held.expires_at)),))
             return held.value
-
-    # --- keys -------------------------------------------------------------------------------------------------
-
-    async def add_key(self, key: StoredKey, *, only_if_none_current: bool = False) -> bool:
-        with self._using():
-            if (key.realm, key.id) in self._keys:
-                return False
-            if only_if_none_current and any(held.rivals(key) for held in self._keys_of(key.realm)):
-                return False
-            self._commit(self._key_changes((key,)))
-            return True
-
-    async def list_keys(self, realm: str) -> tuple[StoredKey, ...]:
-        with self._using():
-            return tuple(self._keys_of(realm))
-
-    async def rotate_keys(
-        self, realm: str, *, moves: Sequence[Move] = (), new: Sequence[StoredKey] = (), now: datetime
-    ) -> bool:
-        with self._using():
-            written = applied(self._keys_of(realm), moves, new, now)
-            if written is None:
-                return False
-            lost = [_entry(realm, "key", key.id, now) for key in written if key.state == "compromised"]
-            self._commit(self._key_changes(written), lost)
-            return True
-
-    def peek_keys_version(self, realm: str) -> int:
-        if not self._open:
-            raise StoreError("the store is not open")
-        return self._keys_versions.get(realm, 0)
-
-    async def keys_version(self, realm: str) -> int:
-        return self.peek_keys_version(realm)
-
-    # --- the log ----------------------------------------------------------------------------------------------
-
-    async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
-        if wait <= NO_TIME:
-            return self._page(cursor, limit)
-        with self._bell.heard() as appended:  # before the look: what is appended right after it must wake us
-            page = self._page(cursor, limit)
-            if page.entries:
-                return page
-            with suppress(TimeoutError):
-                await asyncio.wait_for(appended.wait(), wait.total_seconds())
-            return self._page(cursor, limit)
-
-    def _page(self, cursor: int, limit: int) -> Poll:
-        with self._using():
-            # Numbers are given in order, so the dictionary holds them in order.
-            entries = tuple(islice((entry for entry in self._log.values() if entry.number > cursor), limit))
-            head = self._last_number
-            last = entries[-1].number if len(entries) == limit and entries else head
-            return Poll(entries, last, self._history, head)
-
-    async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
-        with self._using():
-            appended = 0
-            for entry in entries:
-                if entry.kind == "changed" or entry.expires_at <= now:
-                    continue
-                known = any(_says(held, entry) and held.expires_at > now for held in self._log.values())
-                self._commit(self._made_good(entry, now), () if known else (entry,))
-                appended += not known
-            return appended
-
-    def _made_good(self, entry: Entry, now: datetime) -> list[_Change]:
-        """The changes that give an entry its effect, where the store has lost it."""
-        realm, target = entry.realm, entry.target
-        if entry.kind == "key":
-            key = self._keys.get((realm, target))
-            if key is None or key.state == "compromised":
-                return []
-            return self._key_changes((msgspec.structs.replace(key, state="compromised", changed_at=now),))
-        changes: list[_Change] = []
-        if entry.kind == "session":
-            row = self._sessions.get((realm, target))
-            rows = [] if row is None else [row]
-        elif entry.kind == "subject":
-            epoch = max(self._epochs_of(realm, target).subject, entry.epoch)
-            rows = [row for row in self._sessions_of(realm, target) if row.epochs.subject < entry.epoch]
-            changes = [(self._subject_epochs, (realm, target), epoch)]
-        else:
-            epoch = max(self._realm_epochs.get(realm, 0), entry.epoch)
-            rows = [row for row in self._sessions.values() if row.realm == realm and row.epochs.realm < entry.epoch]
-            changes = [(self._realm_epochs, realm, epoch)]
-        return changes + self._session_changes(_ended(row, "revoked", now) for row in rows if row.ended_at is None)
-
-    async def renew_history(self) -> str:
-        with self._using():
-            self._history = secrets.token_hex(16)
-            return self._history
-
-    # --- services ---------------------------------------------------------------------------------------------
-
-    async def add_service(self, service: Service) -> bool:
-        with self._using():
-            taken = any(held.digest == service.digest for held in self._services.values())
-            if taken or (service.realm, service.name) in self._services:
-                return False
-            self._commit([(self._services, (service.realm, service.name), service)])
-            return True
-
-    async def service_by_digest(self, realm: str, digest: bytes) -> Service | None:
-        return next((held for held in await self.list_services(realm) if held.digest == digest), None)
-
-    async def list_services(self, realm: str) -> tuple[Service, ...]:
-        with self._using():
-            held = [service for service in self._services.values() if service.realm == realm]
-        return tuple(sorted(held, key=lambda service: service.name))
-
-    async def remove_service(self, realm: str, name: str) -> bool:
-        with self._using():
-            if (realm, name) not in self._services:
-                return False
-            self._commit([(self._services, (realm, name), None)])
-            return True
 
     # --- housekeeping -----------------------------------------------------------------------------------------
 
