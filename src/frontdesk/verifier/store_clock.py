@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from frontdesk.clock import BOOT_TIMER, EPOCH, Clock, SystemClock, Timer
+
+_SLACK: Final = 0.001
+"""Seconds by which bounds may exclude each other: clocks do not run equally fast, and floats are rounded."""
 
 
 class StoreClock:
@@ -34,7 +38,7 @@ class StoreClock:
         seconds = (told - EPOCH).total_seconds()
         at_least, at_most = seconds - ended, seconds - began
         known = self._at_least
-        if known is not None and at_least <= self._at_most and at_most >= known:
+        if known is not None and at_least <= self._at_most + _SLACK and at_most >= known - _SLACK:
             at_least, at_most = max(known, at_least), min(self._at_most, at_most)
         self._at_least, self._at_most = at_least, at_most
         if at_least != known:
