@@ -201,3 +201,35 @@ def test_a_slow_store_always_asks_to_be_awaited_and_must_be_slow() -> None:
     asyncio.run(scenario())
     with pytest.raises(ValueError, match="at least 1"):
         SlowStore(MemoryStore(), most=0)
+
+
+def test_a_loop_that_was_closed_under_a_poll_that_waits_disturbs_no_writer() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        await store.open()
+        closed = asyncio.new_event_loop()
+        closed.close()
+        store._bell._waiting.add((closed, asyncio.Event()))
+        await store.end_subject(REALM, "alice", reason="revoked", now=T0)
+        assert [entry.target for entry in (await store.poll(0)).entries] == ["alice"]
+
+    asyncio.run(scenario())
+
+
+def test_a_poll_is_woken_from_another_thread() -> None:
+    store = MemoryStore()
+    asyncio.run(store.open())
+    begun = threading.Event()
+    seen: list[str] = []
+
+    async def follow() -> None:
+        asyncio.get_running_loop().call_later(0.02, begun.set)
+        page = await store.poll(0, wait=timedelta(seconds=30))
+        seen.extend(entry.target for entry in page.entries)
+
+    thread = threading.Thread(target=lambda: asyncio.run(follow()))
+    thread.start()
+    assert begun.wait(10)
+    asyncio.run(store.end_subject(REALM, "alice", reason="revoked", now=T0))
+    thread.join(10)
+    assert seen == ["alice"]

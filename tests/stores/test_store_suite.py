@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,26 +17,16 @@ from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision, decide
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
-from frontdesk.errors import Refusal, StoreError, StoreFullError
+from frontdesk.errors import Refusal, StoreError
 from frontdesk.stores.memory import MemoryStore
-from frontdesk.stores.protocol import NO_TIME, Created, Ended, NotCreated, Poll, Store
+from frontdesk.stores.protocol import NO_TIME, Created, Ended, NotCreated, Poll
 from frontdesk.testing import StoreSuite
-from frontdesk.testing.suite.fault_rules import DUMP_SALT, DUMP_SECRET
-from frontdesk.testing.suite.harness import REALM, a_session, expect, plain, sid
+from frontdesk.testing.suite.fault_rules import DUMP_CREDENTIAL, DUMP_SALT, DUMP_SECRET
+from frontdesk.testing.suite.harness import REALM, a_session, expect, sid
+from tests.stores.sound import Sound, SuiteOf, the_suite_catches
 
 replace = msgspec.structs.replace
 LATER = timedelta(days=1)
-
-
-class Sound(MemoryStore):
-    """The reference, with a disk that can be full."""
-
-    full = False
-
-    def _commit(self, changes: Iterable[Any], entries: Iterable[Entry] = ()) -> None:
-        if self.full:
-            raise StoreFullError("no space is left")
-        super()._commit(changes, entries)
 
 
 class RotatesInTwoSteps(Sound):
@@ -470,35 +459,9 @@ CAUGHT: tuple[tuple[type[Sound], str], ...] = (
 )
 
 
-class SuiteOf(StoreSuite):
-    """The suite over one class of stores. Not collected: its name does not begin with Test."""
-
-    def __init__(self, store_class: type[Sound], added_to_dump: bytes = b"") -> None:
-        self.store_class = store_class
-        self.added_to_dump = added_to_dump
-
-    @asynccontextmanager
-    async def open_store(self) -> AsyncIterator[Store]:
-        store = self.store_class()
-        await store.open()
-        yield store
-
-    async def raw_dump(self, store: Store) -> bytes:
-        return repr(plain(vars(store))).encode() + self.added_to_dump
-
-    @asynccontextmanager
-    async def failing(self, store: Store) -> AsyncIterator[None]:
-        assert isinstance(store, Sound)
-        store.full = True
-        yield
-        store.full = False
-
-
 @pytest.mark.parametrize(("broken", "rule"), CAUGHT, ids=[f"{broken.__name__}-{rule}" for broken, rule in CAUGHT])
 def test_a_broken_store_is_caught_and_the_sound_one_is_not(broken: type[Sound], rule: str) -> None:
-    getattr(SuiteOf(Sound), rule)()
-    with pytest.raises(AssertionError):
-        getattr(SuiteOf(broken), rule)()
+    the_suite_catches(broken, rule)
 
 
 def test_a_failure_shows_the_field_that_differs() -> None:
@@ -514,6 +477,13 @@ def test_a_token_in_a_dump_is_caught() -> None:
     token = mint_session_token(MacKey.from_secret(DUMP_SECRET), REALM, sid(1), DUMP_SALT)
     with pytest.raises(AssertionError, match="holds a token"):
         getattr(SuiteOf(Sound, token.encode()), rule)()
+
+
+def test_a_credential_of_a_service_in_a_dump_is_caught() -> None:
+    rule = "test_a_dump_holds_the_names_of_services_and_no_credential"
+    getattr(SuiteOf(Sound), rule)()
+    with pytest.raises(AssertionError, match="holds the credential"):
+        getattr(SuiteOf(Sound, DUMP_CREDENTIAL.encode()), rule)()
 
 
 def test_every_rule_runs_by_itself_and_none_waits_for_somebody_to_await_it() -> None:

@@ -95,8 +95,9 @@ class RevocationIndex:
             if entry.realm != self.realm:
                 continue
             if entry.kind == "all":
-                if entry.epoch >= self._realm_epoch:
-                    self._all, self._realm_epoch = entry, entry.epoch
+                said = entry if self._all is None else _later(self._all, entry)
+                if said.epoch >= self._realm_epoch:
+                    self._all, self._realm_epoch = said, said.epoch
                 continue
             table = self._table(entry.kind)
             known = table.get(entry.target)
@@ -140,7 +141,8 @@ class RevocationIndex:
         """Drop entries that can end nothing any more; returns how many.
 
         Costs what it drops: entries of one kind expire in the order in which they came, as far as clocks agree; one
-        that is out of order goes with those before it. The realm's epoch is kept, it is one number.
+        that is out of order goes with those before it, and ends until then what it ended. The epoch of the realm is
+        kept, it is one number.
         """
         before = len(self)
         for kind, due in self._due.items():
@@ -162,10 +164,12 @@ class RevocationIndex:
 
 
 def _later(known: Entry, entry: Entry) -> Entry:
-    """Both in one: the higher epoch and number, the later expiry. `known` itself when nothing is new."""
-    epoch = max(known.epoch, entry.epoch)
-    number = max(known.number, entry.number)
-    expires_at = max(known.expires_at, entry.expires_at)
-    if (epoch, number, expires_at) == (known.epoch, known.number, known.expires_at):
-        return known
-    return msgspec.structs.replace(entry, epoch=epoch, number=number, expires_at=expires_at)
+    """Both in one: of everything that they say the highest or latest. `known` itself when nothing is new."""
+    both = msgspec.structs.replace(
+        known,
+        number=max(known.number, entry.number),
+        epoch=max(known.epoch, entry.epoch),
+        at=max(known.at, entry.at),
+        expires_at=max(known.expires_at, entry.expires_at),
+    )
+    return known if both == known else both

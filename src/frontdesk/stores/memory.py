@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +34,7 @@ from frontdesk.stores.protocol import NO_TIME, Created, Ended, NotCreated, Poll
 
 _KEEP_EXPIRED: Final = timedelta(days=1)
 _KEEP_ENDED: Final = timedelta(days=7)
+_matter: Final = attrgetter("realm", "kind", "target")  # what an entry is about
 
 
 _Change = tuple[dict[Any, Any], Any, Any]
@@ -57,7 +59,7 @@ class _Bell:
 
     @contextmanager
     def heard(self) -> Iterator[asyncio.Event]:
-        """An event that is set at the next ring."""
+        """An event that is set at the next ring: entries were appended, or the store was closed."""
         ear = asyncio.get_running_loop(), asyncio.Event()
         self._waiting.add(ear)
         try:
@@ -66,9 +68,9 @@ class _Bell:
             self._waiting.discard(ear)
 
     def ring(self) -> None:
-        for loop, appended in tuple(self._waiting):
+        for loop, rung in tuple(self._waiting):
             with suppress(RuntimeError):  # a loop that was closed under its poll
-                loop.call_soon_threadsafe(appended.set)
+                loop.call_soon_threadsafe(rung.set)
 
 
 class _Tables:
@@ -77,7 +79,7 @@ class _Tables:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open = False
-        self._history = secrets.token_hex(16)
+        self._meta = {"history": secrets.token_hex(16)}
         self._sessions: dict[tuple[str, str], Session] = {}
         self._by_subject: dict[tuple[str, str], dict[str, Session]] = {}
         self._subject_epochs: dict[tuple[str, str], int] = {}
@@ -225,12 +227,12 @@ class _Ledger(_Tables):
     async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
         if wait <= NO_TIME:
             return self._page(cursor, limit)
-        with self._bell.heard() as appended:  # before the look: what is appended right after it must wake us
+        with self._bell.heard() as rung:  # before the look: what is appended right after it must wake us
             page = self._page(cursor, limit)
             if page.entries:
                 return page
             with suppress(TimeoutError):
-                await asyncio.wait_for(appended.wait(), wait.total_seconds())
+                await asyncio.wait_for(rung.wait(), wait.total_seconds())
             return self._page(cursor, limit)
 
     def _page(self, cursor: int, limit: int) -> Poll:
@@ -239,18 +241,23 @@ class _Ledger(_Tables):
             entries = tuple(islice((entry for entry in self._log.values() if entry.number > cursor), limit))
             head = self._last_number
             last = entries[-1].number if len(entries) == limit and entries else head
-            return Poll(entries, last, self._history, head)
+            return Poll(entries, last, self._meta["history"], head)
 
     async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
         with self._using():
-            appended = 0
-            for entry in entries:
-                if entry.kind == "changed" or entry.expires_at <= now:
-                    continue
-                known = any(_says(held, entry) and held.expires_at > now for held in self._log.values())
-                self._commit(self._made_good(entry, now), () if known else (entry,))
-                appended += not known
-            return appended
+            live = [entry for entry in entries if entry.kind != "changed" and entry.expires_at > now]
+            said: dict[Any, int] = {}  # the highest epoch that the log holds, or is about to
+            for held in (entry for entry in self._log.values() if entry.expires_at > now):
+                said[_matter(held)] = max(said.get(_matter(held), 0), held.epoch)
+            lacking = []
+            for entry in live:
+                if said.get(_matter(entry), -1) < entry.epoch:
+                    said[_matter(entry)] = entry.epoch
+                    lacking.append(entry)
+            # By epoch, so that the highest of several for one subject is written last.
+            ordered = sorted(live, key=lambda entry: entry.epoch)
+            self._commit(chain.from_iterable([self._made_good(entry, now) for entry in ordered]), lacking)
+            return len(lacking)
 
     def _made_good(self, entry: Entry, now: datetime) -> list[_Change]:
         """The changes that give an entry its effect, where the store has lost it."""
@@ -276,8 +283,9 @@ class _Ledger(_Tables):
 
     async def renew_history(self) -> str:
         with self._using():
-            self._history = secrets.token_hex(16)
-            return self._history
+            name = secrets.token_hex(16)
+            self._commit([(self._meta, "history", name)])
+            return name
 
     # --- services ---------------------------------------------------------------------------------------------
 
@@ -321,6 +329,7 @@ class MemoryStore(_Ledger):
 
     async def close(self) -> None:
         self._open = False
+        self._bell.ring()
 
     async def check(self) -> None:
         with self._using():
@@ -570,12 +579,6 @@ def _ended(row: Session, reason: EndReason, now: datetime) -> Session:
 
 def _entries_of(ended: Iterable[Session], now: datetime) -> list[Entry]:
     return [_entry(row.realm, "session", row.id, now) for row in ended]
-
-
-def _says(held: Entry, entry: Entry) -> bool:
-    """Whether an entry of the log says what `entry` does, or more."""
-    same = (held.realm, held.kind, held.target) == (entry.realm, entry.kind, entry.target)
-    return same and held.epoch >= entry.epoch
 
 
 def _entry(realm: str, kind: EntryKind, target: str, at: datetime, *, epoch: int = 0) -> Entry:

@@ -6,24 +6,30 @@ import asyncio
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, Final
 
 from frontdesk.core.credentials import MacKey, mint_refresh_token, mint_session_token
 from frontdesk.core.keyring import Move
 from frontdesk.core.rotation import Outcome
+from frontdesk.core.services import credential_digest, credential_of
+from frontdesk.core.sessions import Session
 from frontdesk.core.throttle import ThrottlePolicy
 from frontdesk.errors import StoreError
-from frontdesk.stores.protocol import Created, Store
+from frontdesk.stores.protocol import ASK, Ask, Created, Store
 from frontdesk.testing.suite.harness import (
     POLICY,
     REALM,
     T0,
     StoreHarness,
     a_key,
+    a_service,
     a_session,
     an_account,
+    an_entry,
     attempt,
     create,
+    crowd,
     expect,
     ids,
     log_of,
@@ -36,13 +42,30 @@ LATER = T0 + POLICY.idle / 2
 THROTTLE = ThrottlePolicy()
 DUMP_SECRET: Final = b"a master secret of thirty-two b. "
 DUMP_SALT: Final = b"salt-in-the-dump"
+DUMP_CREDENTIAL: Final = credential_of(b"random bytes of a credential: 32")
 Call = Callable[[Store], Awaitable[object]]
+
+
+async def _page_of(store: Store) -> object:
+    """A page without what may differ from one opening to the next: the name of the history and the store's clock."""
+    page = await store.poll(0)
+    return page.entries, page.cursor, page.head
+
+
+# What another store knew of the one that `_prepare` made.
+LOST: Final = (
+    an_entry("session", sid(1), at=LATER),
+    an_entry("subject", "alice", at=LATER, epoch=3),
+    an_entry("key", "key-1", at=LATER),
+    an_entry("all", "", at=LATER, epoch=2),
+)
 
 # Each writes something on a store prepared by `_prepare`; `check` promises that writing is possible.
 WRITES: dict[str, Call] = {
     "check": lambda s: s.check(),
     "create_session": lambda s: s.create_session(a_session(5), replaces=[sid(1)], max_sessions=1, now=LATER),
     "touch_session": lambda s: s.touch_session(REALM, sid(1), LATER),
+    "touch_sessions": lambda s: s.touch_sessions(REALM, {sid(1): LATER, sid(2): LATER}, every=timedelta(0)),
     "rotate": lambda s: s.rotate(REALM, sid(1), 3, LATER, POLICY),
     "rotate, reuse": lambda s: s.rotate(REALM, sid(1), 0, LATER, POLICY),
     "end_session": lambda s: s.end_session(REALM, sid(1), reason="revoked", now=LATER),
@@ -60,6 +83,10 @@ WRITES: dict[str, Call] = {
     "consume": lambda s: s.consume(REALM, "state", b"k", T0),
     "add_key": lambda s: s.add_key(a_key(2)),
     "rotate_keys": lambda s: s.rotate_keys(REALM, moves=(Move("key-1", "current", "compromised"),), now=LATER),
+    "append_again": lambda s: s.append_again(LOST, LATER),
+    "renew_history": lambda s: s.renew_history(),
+    "add_service": lambda s: s.add_service(a_service(2)),
+    "remove_service": lambda s: s.remove_service(REALM, "service-1"),
     "purge": lambda s: s.purge(T0 + POLICY.absolute * 2),
 }
 READS: dict[str, Call] = {
@@ -71,7 +98,9 @@ READS: dict[str, Call] = {
     "list_accounts": lambda s: s.list_accounts(REALM),
     "list_keys": lambda s: s.list_keys(REALM),
     "keys_version": lambda s: s.keys_version(REALM),
-    "poll": lambda s: s.poll(0),
+    "poll": _page_of,
+    "service_by_digest": lambda s: s.service_by_digest(REALM, a_service(1).digest),
+    "list_services": lambda s: s.list_services(REALM),
 }
 
 
@@ -81,6 +110,7 @@ async def _prepare(store: Store) -> None:
     await store.admit_attempt(REALM, attempt(1), T0, THROTTLE)
     await store.put_once(REALM, "state", b"k", b"v", expires_at=LATER)
     await store.add_key(a_key(1))
+    await store.add_service(a_service(1))
 
 
 async def _state(store: Store) -> list[object]:
@@ -121,6 +151,29 @@ class LifeRules(StoreHarness):
         except StoreError:
             return
         raise AssertionError("peek_session answered on a closed store")
+
+    @with_store
+    async def test_storage_that_is_up_to_date_takes_no_step_whether_open_or_closed(self, store: Store) -> None:
+        await _prepare(store)
+        before = await _state(store)
+        async with self.another(store) as other:
+            expect(await crowd(lambda number: (store, other)[number % 2].migrate(), 8), [()] * 8)
+            expect(await _state(other), before)
+        await store.close()
+        expect(await crowd(lambda _: store.migrate(), 4), [()] * 4)
+        await _raises_store_error(store.read_session(REALM, sid(1)), "read_session")
+        async with self.another(store) as again:
+            expect(await _state(again), before)
+
+    @with_store
+    async def test_a_store_behind_a_network_answers_no_peek(self, store: Store) -> None:
+        await _prepare(store)
+        peeked = store.peek_session(REALM, sid(1)), store.peek_keys_version(REALM)
+        if store.is_remote:
+            expect(peeked, (ASK, ASK))
+        else:
+            assert isinstance(peeked[0], (Session, Ask)), peeked
+            assert isinstance(peeked[1], (int, Ask)), peeked
 
     @with_store
     async def test_what_was_written_is_there_after_closing_and_opening(self, store: Store) -> None:
@@ -265,3 +318,17 @@ class DumpRules(StoreHarness):
                 assert needle not in dump, "a dump of the store holds a token or its tag"
         assert key.session not in dump
         assert key.refresh not in dump
+
+    @with_store
+    async def test_a_dump_holds_the_names_of_services_and_no_credential(self, store: Store) -> None:
+        digest = credential_digest(DUMP_CREDENTIAL.encode())
+        assert digest is not None
+        service = a_service(1, name="service-in-the-dump", digest=digest)
+        await store.add_service(service)
+        expect(await store.service_by_digest(REALM, digest), service)
+        dump = await self.raw_dump(store)
+        assert service.name.encode() in dump, "raw_dump does not show what is stored"
+        text = DUMP_CREDENTIAL.removeprefix("fdk_")
+        raw = urlsafe_b64decode(text + "=")
+        for needle in (text.encode(), text[-20:].encode(), raw, raw.hex().encode()):
+            assert needle not in dump, "a dump of the store holds the credential of a service"

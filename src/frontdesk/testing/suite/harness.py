@@ -14,7 +14,8 @@ import msgspec
 from frontdesk.core.accounts import Account
 from frontdesk.core.credentials import encode_id
 from frontdesk.core.keyring import StoredKey
-from frontdesk.core.revocation import Entry
+from frontdesk.core.revocation import Entry, EntryKind, entry_expiry
+from frontdesk.core.services import Service
 from frontdesk.core.sessions import Session, SessionPolicy
 from frontdesk.core.throttle import AttemptKeys
 from frontdesk.stores.protocol import Created, Store
@@ -33,6 +34,9 @@ S = TypeVar("S", bound="StoreHarness")
 
 class StoreHarness(ABC):
     """Three answers that only the author of a store can give, and a fourth that most must give."""
+
+    patience: timedelta = timedelta(seconds=10)
+    """How long a rule waits for what should come at once, before it fails. Nothing that passes takes that long."""
 
     @abstractmethod
     def open_store(self) -> AbstractAsyncContextManager[Store]:
@@ -156,6 +160,24 @@ def a_key(number: int = 1, **changes: Any) -> StoredKey:
     return StoredKey(**(fields | changes))
 
 
+def a_service(number: int = 1, **changes: Any) -> Service:
+    """A service of the default realm."""
+    fields: dict[str, Any] = {
+        "name": f"service-{number}",
+        "realm": REALM,
+        "digest": number.to_bytes(32, "big"),
+        "scopes": ("revocations",),
+        "created_at": T0,
+    }
+    return Service(**(fields | changes))
+
+
+def an_entry(kind: EntryKind, target: str, *, at: datetime = T0, **changes: Any) -> Entry:
+    """An entry as another store, or this one before it lost it, has made it at `at`."""
+    fields: dict[str, Any] = {"number": 1_000_003, "realm": REALM, "epoch": 0, "expires_at": entry_expiry(at, kind)}
+    return Entry(kind=kind, target=target, at=at, **(fields | changes))
+
+
 def attempt(account: int = 1, network: int = 1) -> AttemptKeys:
     """The keys of an attempt at an account from a network."""
     pair = bytes((account, network))
@@ -184,6 +206,11 @@ async def log(store: Store) -> tuple[Entry, ...]:
 async def log_of(store: Store) -> list[tuple[str, str, str]]:
     """The whole log as (realm, kind, target)."""
     return [(entry.realm, entry.kind, entry.target) for entry in await log(store)]
+
+
+async def head_of(store: Store) -> int:
+    """The highest number that was given so far; the cursor from which the next entry is the first."""
+    return (await store.poll(0)).head
 
 
 def ids(sessions: Iterable[Session]) -> list[str]:

@@ -283,6 +283,41 @@ class RevocationRules(StoreHarness):
             row = await stored(store, session)
             expect((row.roles, row.generation, row.last_seen_at), (("x",), 1, T0 + HOUR + TICK))
 
+    @with_store
+    async def test_an_update_writes_one_entry_that_ends_nothing(self, store: Store) -> None:
+        await create(store, a_session(1), a_session(2), a_session(3, expires_at=T0 - HOUR))
+        steps: tuple[dict[str, object], ...] = (
+            {"roles": ("x",), "scope": None, "claims": None},
+            {"roles": None, "scope": ("read",), "claims": None},
+            {"roles": None, "scope": None, "claims": {"x": 1}},
+        )
+        for number, step in enumerate(steps, 1):
+            await store.update_subject(REALM, "alice", now=T0, **step)  # type: ignore[arg-type]
+            expect(await log_of(store), [(REALM, "changed", "alice")] * number)
+        for entry in await log(store):
+            expect(entry.at, T0)
+            assert entry.expires_at >= T0 + LARGEST_ACCESS_TOKEN + SKEW, "a token may still tell the old rights"
+        expect(ids(await store.list_sessions(REALM, "alice", T0)), [sid(2), sid(1)])
+        expect(await store.epochs(REALM, "alice"), Epochs())
+
+    @with_store
+    async def test_an_update_that_no_session_could_tell_of_writes_no_entry(self, store: Store) -> None:
+        await create(store, a_session(1), a_session(2, realm="other"), a_session(3, subject="bob"))
+        await store.end_session(REALM, sid(1), reason="signed_out", now=T0)
+        await store.create_account(an_account(1, id="alice"))
+        ended = await log(store)
+        for subject in ("alice", "nobody"):
+            expect(await store.update_subject(REALM, subject, roles=("x",), scope=None, claims=None, now=T0), 0)
+        expect(await log(store), ended)
+        expect(await store.account_by_id(REALM, "alice"), an_account(1, id="alice", roles=("x",)))
+
+    @with_store
+    async def test_an_update_reaching_only_what_looks_expired_here_is_told_all_the_same(self, store: Store) -> None:
+        # To a node whose clock is behind the session stands, and the node may keep its row.
+        await create(store, a_session(1, expires_at=T0 - HOUR))
+        expect(await store.update_subject(REALM, "alice", roles=("x",), scope=None, claims=None, now=T0), 0)
+        expect(await log_of(store), [(REALM, "changed", "alice")])
+
     async def _update_refresh_and_touch(self, store: Store, session: Session, first: int) -> None:
         later = T0 + HOUR
 

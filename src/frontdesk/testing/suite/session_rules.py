@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from frontdesk.core.sessions import Epochs, Session
-from frontdesk.stores.protocol import ASK, Created, NotCreated, Store
+from frontdesk.stores.protocol import ASK, Created, Ended, NotCreated, Store
 from frontdesk.testing.suite.harness import (
     POLICY,
     REALM,
@@ -302,3 +302,78 @@ class SessionRules(StoreHarness):
         moments = [session.last_seen_at + TICK * (1 + (number * 7) % 50) for number in range(50)]
         await crowd(lambda number: store.touch_session(REALM, session.id, moments[number]))
         expect((await stored(store, session)).last_seen_at, max(moments))
+
+
+class TouchRules(StoreHarness):
+    """`touch_sessions`: what many requests have seen, in one call."""
+
+    @with_store
+    async def test_many_sessions_are_touched_as_each_would_be_by_itself(self, store: Store) -> None:
+        ended, expired = a_session(3), a_session(4, expires_at=T0 + timedelta(hours=1))
+        idle, elsewhere = a_session(5, idle_timeout=timedelta(hours=1)), a_session(6, realm="other")
+        await create(store, a_session(1), a_session(2), ended, expired, idle, elsewhere)
+        await store.end_session(REALM, ended.id, reason="signed_out", now=T0)
+        gone = await stored(store, ended)
+        later = T0 + timedelta(hours=2)
+        seen = {sid(number): later + number * TICK for number in range(1, 9)}
+        expect(await store.touch_sessions(REALM, seen, every=timedelta(minutes=1)), 2)
+        for number in (1, 2):
+            expected = msgspec.structs.replace(a_session(number), last_seen_at=seen[sid(number)])
+            expect(await stored(store, expected), expected)
+        for untouched in (gone, expired, idle, elsewhere):
+            expect(await stored(store, untouched), untouched)
+        for number in (6, 7, 8):
+            expect(await store.read_session(REALM, sid(number)), None)
+        expect(await store.touch_sessions(REALM, {}, every=timedelta(0)), 0)
+
+    @with_store
+    async def test_what_was_seen_more_lately_than_every_is_left_alone(self, store: Store) -> None:
+        session = a_session(1)
+        await create(store, session)
+        every = timedelta(minutes=1)
+        at = session.last_seen_at
+        for moment, moved in ((at + every - TICK, 0), (at + every, 1), (at + 2 * every - TICK, 0)):
+            expect(await store.touch_sessions(REALM, {session.id: moment}, every=every), moved)
+        expect(await stored(store, session), msgspec.structs.replace(session, last_seen_at=at + every))
+
+    @with_store
+    async def test_touching_many_never_moves_a_last_use_back(self, store: Store) -> None:
+        await create(store, a_session(1), a_session(2))
+        at = a_session(1).last_seen_at
+        seen = {sid(1): at - TICK, sid(2): a_session(2).last_seen_at + TICK}
+        for moved in (1, 0):
+            expect(await store.touch_sessions(REALM, seen, every=timedelta(0)), moved)
+        expect(await store.touch_sessions(REALM, {sid(1): at}, every=timedelta(0)), 0)
+        expect((await stored(store, a_session(1))).last_seen_at, at)
+
+    @with_store
+    async def test_of_fifty_nodes_that_saw_the_same_each_session_moves_once(self, store: Store) -> None:
+        sessions = [a_session(number) for number in range(20)]
+        await create(store, *sessions)
+        later = T0 + timedelta(hours=1)
+        seen = dict.fromkeys(ids(sessions), later)
+        async with self.another(store) as other:
+            outcomes = await crowd(
+                lambda number: (store, other)[number % 2].touch_sessions(REALM, seen, every=timedelta(minutes=1))
+            )
+        expect(sum(outcomes), 20)
+        for session in sessions:
+            expect(await stored(store, session), msgspec.structs.replace(session, last_seen_at=later))
+
+    @with_store
+    async def test_touches_of_many_that_meet_an_ending_and_refreshes_undo_nothing(self, store: Store) -> None:
+        await create(store, a_session(1), a_session(2))
+        later = T0 + timedelta(hours=1)
+
+        async def act(number: int) -> object:
+            if number == 25:
+                return await store.end_session(REALM, sid(1), reason="revoked", now=later)
+            if number % 5 == 0:
+                return await store.rotate(REALM, sid(2), 0, later, POLICY)
+            seen = dict.fromkeys((sid(1), sid(2)), later + number * TICK)
+            return await store.touch_sessions(REALM, seen, every=timedelta(0))
+
+        outcomes = await crowd(act)
+        expect(outcomes[25], Ended(await stored(store, a_session(1)), now=True))
+        row = await stored(store, a_session(2))
+        expect((row.generation, row.last_seen_at), (1, later + 49 * TICK))
