@@ -229,10 +229,11 @@ class _Ledger(_Tables):
             return self._page(cursor, limit)
         with self._bell.heard() as rung:  # before the look: what is appended right after it must wake us
             page = self._page(cursor, limit)
-            if page.entries:
+            if page.entries or page.head < cursor:
                 return page
             with suppress(TimeoutError):
-                await asyncio.wait_for(rung.wait(), wait.total_seconds())
+                async with asyncio.timeout(wait.total_seconds()):
+                    await rung.wait()
             return self._page(cursor, limit)
 
     def _page(self, cursor: int, limit: int) -> Poll:
@@ -498,9 +499,8 @@ class MemoryStore(_Ledger):
 
     async def list_accounts(self, realm: str, *, after: str = "", limit: int = 100) -> tuple[Account, ...]:
         with self._using():
-            accounts = [account for account in self._accounts.values() if account.realm == realm]
-        accounts.sort(key=lambda account: account.email)
-        return tuple(islice((account for account in accounts if account.email > after), limit))
+            found = [each for each in self._accounts.values() if each.realm == realm and each.email > after]
+        return tuple(sorted(found, key=lambda account: account.email)[:limit])
 
     async def replace_password(self, realm: str, account_id: str, *, old: str, new: str) -> bool:
         with self._using():

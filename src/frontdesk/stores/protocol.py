@@ -343,6 +343,7 @@ class Store(Protocol):
 
         Sees every entry acknowledged before the call. Where there is none it may wait up to `wait` for one, and is
         woken as soon as one was appended, by any process; what wakes it decides nothing, the answer is read after it.
+        A log whose head is below `cursor` is told at once. `limit` is above zero.
         """
         ...
 

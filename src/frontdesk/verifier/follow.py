@@ -149,8 +149,9 @@ class Follower:
         if task is None or loop is None or task.done():
             return
         if loop is asyncio.get_running_loop():
-            task.cancel()
-            await asyncio.wait([task])
+            while not task.done():  # a poll that comes back at this very moment may swallow one cancellation
+                task.cancel()
+                await asyncio.wait([task], timeout=_FIRST_PAUSE)
         elif not loop.is_closed():
             loop.call_soon_threadsafe(task.cancel)
 

@@ -289,7 +289,7 @@ class SQLiteStore:
         while True:
             page = await self._ask(lambda connection: records.poll(connection, cursor, limit))
             left = until - timer()
-            if page.entries or left <= 0:
+            if page.entries or page.head < cursor or left <= 0:
                 return page
             await asyncio.sleep(min(left, _LOOK_SECONDS))
 

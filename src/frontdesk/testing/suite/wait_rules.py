@@ -166,6 +166,14 @@ class WaitRules(StoreHarness):
             expect((page.entries, page.cursor), (expected, expected[-1].number))
 
     @with_store
+    async def test_who_asks_beyond_the_head_is_told_so_without_waiting(self, store: Store) -> None:
+        await create(store, a_session(1))
+        await store.end_session(REALM, sid(1), reason="revoked", now=T0)
+        head = await head_of(store)
+        page = await self._in_time(asyncio.create_task(store.poll(head + 5, wait=FAR)))
+        expect((page.entries, page.head), ((), head))
+
+    @with_store
     async def test_a_wait_that_nothing_ends_is_over_in_its_time(self, store: Store) -> None:
         await store.end_subject(REALM, "alice", reason="revoked", now=T0)
         head = await head_of(store)
