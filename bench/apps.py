@@ -7,6 +7,7 @@ the same octets on `/bare`, where nobody asks who is there, and on `/protected`,
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import timedelta
@@ -43,6 +44,20 @@ async def asking(scope: MutableMapping[str, Any], receive: object, send: Message
     await bare(scope, receive, send)
 
 
+def telling(front: Frontdesk) -> Callable[..., Awaitable[None]]:
+    """`asking`, which tells on `/counts` how many questions went to a remote store so far."""
+
+    async def application(scope: MutableMapping[str, Any], receive: object, send: Messages) -> None:
+        if scope["type"] != "http" or scope["path"] != "/counts":
+            await asking(scope, receive, send)
+            return
+        body = str(front.desk.counts.questions).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    return application
+
+
 async def _empty() -> None:
     """A dependency that does nothing."""
 
@@ -75,7 +90,9 @@ def _application(options: argparse.Namespace) -> Any:
     if options.name == "bare":
         return bare
     if options.name == "asgi":
-        return Frontdesk(options.store, **settings).wrap(asking)
+        secret = os.environ.get("BENCH_SECRET")
+        front = Frontdesk(options.store, secret=secret, freshness=options.freshness, **settings)
+        return front.wrap(telling(front))
     if options.name == "server":
         return Application(ServerSettings(store=options.store, log_format="text"))
     app = fastapi_application()
@@ -92,6 +109,7 @@ def main() -> None:
     parser.add_argument("--signing", default="ES256")
     parser.add_argument("--grace", type=float, default=30.0)
     parser.add_argument("--hashing", default="default")
+    parser.add_argument("--freshness", default="bounded")
     options = parser.parse_args()
     config = uvicorn.Config(
         _application(options), loop="uvloop", http="httptools", access_log=False, log_level="warning", lifespan="auto"

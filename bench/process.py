@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 SERVER_CORE = "0"
@@ -32,17 +32,26 @@ class Server:
         tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
 
+    def resident_mib(self) -> float:
+        """Its resident memory."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
 
 @contextlib.contextmanager
-def serving(app: str, *options: str, cores: str = SERVER_CORE) -> Iterator[Server]:
-    """`bench.apps` serves the application of this name until the block is left."""
+def serving(
+    app: str, *options: str, cores: str = SERVER_CORE, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """`bench.apps` serves the application of this name until the block is left. `environment` is added to ours."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         port = listener.getsockname()[1]
         command = [
             *("taskset", "--cpu-list", cores, sys.executable, "-m", "bench.apps"),
             *(app, "--fd", str(listener.fileno()), *options),
         ]
-        process = subprocess.Popen(command, pass_fds=[listener.fileno()])
+        process = subprocess.Popen(
+            command, pass_fds=[listener.fileno()], env={**os.environ, **(environment or {})}
+        )
     try:
         _wait_until_ready(process, port)
         yield Server(process, port)
