@@ -26,7 +26,6 @@ class Need(StrEnum):
     """Something outside the Python packages that a test cannot do without."""
 
     BROWSER = "browser"
-    FAKETIME = "faketime"
     NETNS = "netns"
     NPM = "npm"
     SERVER = "server"
@@ -83,11 +82,3 @@ def need_namespaces() -> None:
     if subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode != 0:
         missing(Need.NETNS, "this machine lets nobody make network namespaces")
     subprocess.run(["ip", "netns", "del", name], capture_output=True, check=True)
-
-
-def find_faketime() -> Path:
-    """The library of Debian's package `libfaketime` that serves threads, to be preloaded; ends the test without it."""
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not found:
-        missing(Need.FAKETIME, "faketime is not installed; Debian's package of that name holds it")
-    return found[0]

@@ -4,6 +4,7 @@ network, and given a clock that jumps."""
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from tests.cluster import shifted
 from tests.cluster.network import command_inside, inside
 
 PATIENCE: Final = 30.0
@@ -48,14 +50,13 @@ class Place:
 class Node:
     """One server. As a context manager it is running and ready inside, and gone afterwards whatever happens.
 
-    `settings` are those of docs/settings.md by their names. `faketime` is the library that makes `jump` possible.
+    `settings` are those of docs/settings.md by their names.
     """
 
     name: str
     directory: Path
     place: Place
     settings: Mapping[str, str]
-    faketime: Path | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
@@ -85,9 +86,10 @@ class Node:
     def start(self) -> None:
         """Start a process; it need not be ready when this returns."""
         assert self._process is None, f"{self.name} runs already"
-        if self.faketime is not None and not self._clock.exists():
+        if not self._clock.exists():
             self.jump(0)
-        command = [sys.executable, "-m", "frontdesk", "serve"]
+        # -P: the files beside that one are no modules of the server.
+        command = [sys.executable, "-P", shifted.__file__, str(self._clock), "serve"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command_inside(self.place.namespace, command),
@@ -109,12 +111,19 @@ class Node:
 
     def health(self, patience: float = 2.0) -> int:
         """The status of `/healthz`; 0 when there was no answer."""
+        return self.look(patience)[0]
+
+    def look(self, patience: float = 2.0) -> tuple[int, float | None]:
+        """The status of `/healthz`, 0 when there was no answer, and the lag that it told, in seconds."""
         connection = _Connection(self.place, patience)
         try:
             connection.request("GET", "/healthz")
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return 0
+            answer = connection.getresponse()
+            lag: float | None = json.loads(answer.read()).get("lag")
+        except (OSError, http.client.HTTPException, ValueError):
+            return 0, None
+        else:
+            return answer.status, lag
         finally:
             connection.close()
 
@@ -137,8 +146,7 @@ class Node:
 
     def jump(self, seconds: float) -> None:
         """From now on its wall clock differs by so much from the machine's; what measures durations does not."""
-        assert self.faketime is not None, f"{self.name} was made without faketime"
-        set_clock(self._clock, seconds)
+        shifted.shift(self._clock, seconds)
 
     @property
     def _log(self) -> Path:
@@ -150,8 +158,7 @@ class Node:
 
     def _environment(self) -> dict[str, str]:
         settings = {**_EVERYWHERE, "host": self.place.host, "port": str(self.place.port), **self.settings}
-        environment = {**os.environ, **{f"FRONTDESK_{name.upper()}": value for name, value in settings.items()}}
-        return environment if self.faketime is None else environment | clock_environment(self.faketime, self._clock)
+        return {**os.environ, **{f"FRONTDESK_{name.upper()}": value for name, value in settings.items()}}
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -164,24 +171,6 @@ class Node:
             process.kill()
             process.wait()
             raise
-
-
-def clock_environment(faketime: Path, file: Path) -> dict[str, str]:
-    """What gives a process a wall clock that follows `file`. The monotonic and the boot-time clock stay true."""
-    return {
-        "LD_PRELOAD": str(faketime),
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",  # the file is read at every look at the clock
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
-
-
-def set_clock(file: Path, seconds: float) -> None:
-    """From now on the processes that follow `file` are `seconds` ahead of the machine."""
-    written = file.with_suffix(".new")
-    written.write_text(f"{seconds:+f}\n")
-    written.replace(file)
 
 
 class _Connection(http.client.HTTPConnection):

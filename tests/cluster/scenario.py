@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.cluster.clients import Credential, Door
-from tests.cluster.history import History, Recorder, during
+from tests.cluster.history import History, Recorder, Request, during, moment
 from tests.cluster.judge import Promise, Terms, Violation, judge
 from tests.cluster.network import Network
 from tests.cluster.nodes import Node, Place, free_ports, start_all
@@ -38,9 +38,9 @@ _SHOWN: Final = 12
 class Setup:
     """What a scenario runs on.
 
-    `bound` is what the judge allows: nothing where the store is asked every time. `grace` must be longer than twice the
-    longest time for which a request may hang in this scenario (docs/rotation.md). `stores` are URLs by node where they
-    differ. With a `network` the nodes are in its rooms and the clients in its hub.
+    `bound` is what the judge allows: nothing where the store is asked every time. `grace` must be longer than the time
+    for which a request may hang in this scenario, on its way there and back (docs/rotation.md). `stores` are URLs by
+    node where they differ. With a `network` the nodes are in its rooms and the clients in its hub.
     """
 
     store: str
@@ -53,7 +53,6 @@ class Setup:
     settings: Mapping[str, str] = field(default_factory=dict)
     credentials: Sequence[Credential] = ("session", "jwt", "jwe")
     network: Network | None = None
-    faketime: Path | None = None
 
 
 class Cluster:
@@ -145,9 +144,21 @@ class Cluster:
         """Write down what is being done."""
         self._recorder.mark("fault", note=note)
 
+    def probe(self, name: str) -> Request:
+        """Ask a node how it is, and write down what it said of its lag."""
+        started = moment()
+        status, lag = self.nodes[name].look()
+        request = Request("test", name, "probe", started, moment(), status, lag=lag)
+        self._recorder.add(request)
+        return request
+
     def calm(self, load: Workload) -> None:
-        """The faults are over: return when every client has shown what it holds."""
+        """The faults are over: return when every node is well and every client has shown what it holds."""
         self._recorder.mark("calm")
+        deadline = time.monotonic() + self.setup.recovery.total_seconds()
+        for name in self.nodes:
+            while not self.probe(name).accepted and time.monotonic() < deadline:
+                time.sleep(0.05)
         load.finish()
 
     @property
@@ -186,7 +197,7 @@ class Cluster:
             "max_sessions": "100",
             **setup.settings,
         }
-        return Node(name, directory, place, settings, faketime=setup.faketime)
+        return Node(name, directory, place, settings)
 
 
 def require_substance(history: History) -> None:

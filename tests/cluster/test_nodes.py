@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import subprocess
 import sys
 import time
@@ -15,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.nodes import PATIENCE, Node, Place, clock_environment, free_ports, set_clock
-from tests.requirements import find_faketime
+from frontdesk.clock import BOOT_TIMER
+from tests.cluster.nodes import PATIENCE, Node, Place, free_ports
+from tests.cluster.shifted import shift
+from tests.requirements import ROOT
 
 pytestmark = pytest.mark.faults
 
@@ -65,7 +66,7 @@ def test_a_node_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 def test_a_clock_jumps_while_the_node_runs(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    node = Node("n1", tmp_path, Place(port=port), {"store": "memory:"}, faketime=find_faketime())
+    node = Node("n1", tmp_path, Place(port=port), {"store": "memory:"})
     with node:
         for hours in (1, -1, 0):
             node.jump(3600 * hours)
@@ -87,29 +88,32 @@ def date_of(node: Node) -> datetime:
 
 _CLOCKS = """
 import sys, time
-from datetime import UTC, datetime
+from datetime import UTC
+from pathlib import Path
+from tests.cluster.shifted import follow, install
+install(follow(Path(sys.argv[1])))
+from frontdesk.clock import BOOT_TIMER, WALL_TIMER, SystemClock
 for _ in sys.stdin:
-    boot, monotonic = (time.clock_gettime(clock) for clock in (time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC))
-    print(time.time(), datetime.now(UTC).timestamp(), boot, monotonic, time.perf_counter(), flush=True)
+    time.sleep(0.001)
+    print(time.time(), WALL_TIMER(), time.time_ns() / 1e9, SystemClock().now().timestamp(), end=" ")
+    print(BOOT_TIMER(), time.monotonic(), time.perf_counter(), flush=True)
 """
 
 
 def test_when_the_wall_clock_jumps_the_clocks_that_measure_stay_true(tmp_path: Path) -> None:
     file = tmp_path / "clock"
-    set_clock(file, 0)
-    environment = {**os.environ, **clock_environment(find_faketime(), file)}
-    command = [sys.executable, "-c", _CLOCKS]
+    shift(file, 0)
+    command = [sys.executable, "-c", _CLOCKS, str(file)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for seconds in (0, 3600, -3600):
-            set_clock(file, seconds)
+            shift(file, seconds)
             process.stdin.write("now\n")
-            wall, date, boot, monotonic, counter = (float(word) for word in process.stdout.readline().split())
-            assert abs(wall - time.time() - seconds) < 10
-            assert abs(date - time.time() - seconds) < 10
-            assert abs(boot - time.clock_gettime(time.CLOCK_BOOTTIME)) < 10
-            assert abs(monotonic - time.clock_gettime(time.CLOCK_MONOTONIC)) < 10
+            *walls, boot, monotonic, counter = (float(word) for word in process.stdout.readline().split())
+            assert all(abs(wall - time.time() - seconds) < 10 for wall in walls)
+            assert abs(boot - BOOT_TIMER()) < 10
+            assert abs(monotonic - time.monotonic()) < 10
             assert abs(counter - time.perf_counter()) < 10
         process.stdin.close()
