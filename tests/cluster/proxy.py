@@ -314,8 +314,9 @@ class _Process:
             case "delay":
                 self._rules.delay[command.direction] = command.seconds
             case "drop":
-                for way in self._ways:
+                for way, task in self._ways.items():
                     way.reset()
+                    task.cancel()
             case "refuse":
                 self._refuse()
             case "listen":

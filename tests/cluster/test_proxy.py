@@ -58,6 +58,9 @@ def proxy(process: Proxy) -> Iterator[Proxy]:
     process.mend()
     process.release()
     process.drop()
+    deadline = time.monotonic() + PATIENCE
+    while process.connections:
+        assert time.monotonic() < deadline
 
 
 def connect(proxy: Proxy) -> closing[socket.socket]:
@@ -207,7 +210,7 @@ def test_a_store_that_is_not_there_is_a_reset(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         free = int(taken.getsockname()[1])
     for nowhere in (Address(port=free), Address(path=str(tmp_path / "no-such-socket"))):
-        with Proxy(nowhere) as proxy, connect(proxy) as connection, pytest.raises(ConnectionResetError):
+        with Proxy(nowhere) as proxy, pytest.raises(ConnectionResetError), connect(proxy) as connection:
             connection.recv(1)
 
 
