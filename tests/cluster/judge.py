@@ -182,10 +182,7 @@ class _Case:
     def excused(self, cause: Request, use: Request) -> bool:
         """Whether the store may not know `cause` when it decides `use`, because it lost it."""
         return any(
-            cause.started <= until
-            and cause.ended >= since
-            and use.ended >= since
-            and use.started <= until + self.recovery
+            cause.started <= until and cause.ended >= since and use.started <= until + self.recovery
             for since, until in self.losses
         )
 
