@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,7 @@ class Need(StrEnum):
     """Something outside the Python packages that a test cannot do without."""
 
     BROWSER = "browser"
+    NETNS = "netns"
     NPM = "npm"
     SERVER = "server"
     VECTORS = "vectors"
@@ -68,3 +70,15 @@ def find_vectors(environ: Mapping[str, str] = os.environ) -> Path:
     if not directory.is_dir():
         missing(Need.VECTORS, "there is no directory of test vectors; FRONTDESK_VECTORS names it", environ)
     return directory
+
+
+def need_namespaces() -> None:
+    """End the test where no network namespace can be made: not root, no `ip`, or a machine that forbids it."""
+    if os.geteuid() != 0:
+        missing(Need.NETNS, "only root can make network namespaces")
+    if shutil.which("ip") is None:
+        missing(Need.NETNS, "ip is not installed; Debian's package iproute2 holds it")
+    name = f"fd{os.getpid()}-try"
+    if subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode != 0:
+        missing(Need.NETNS, "this machine lets nobody make network namespaces")
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=True)

@@ -1,0 +1,278 @@
+"""What the clients of a cluster do all the while, in one process, bounded in time and drawn from a seed.
+
+- **Keepers** sign in once and stay: they check, and refresh more often than they need to. Those with cookies are
+  browsers with several tabs on one jar. Nobody may ever sign them out.
+- **Leavers** come and go: they sign in, work a while, are ended by themselves, by another device of the same person, or
+  with everything of that person, and then try for a while whether any node still lets them in.
+
+When all is calm, every client shows at every node what it holds, the newest refresh token too, and what it held before:
+the judge wants to see that nothing was lost.
+
+`python -m tests.cluster.party PLAN` says `ready` when the keepers are signed in, goes on until it reads `calm`, and
+says `done` at its end. It gives up when its standard input ends, and after the plan's limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from tests.cluster.clients import PASSWORD, Answer, Credential, Device, Door, Holding, Person, Transport, Wire
+from tests.cluster.history import Recorder, Target
+
+Way = Literal["itself", "companion", "everything"]
+"""Who ends a leaver's session."""
+
+_WAYS: Final[tuple[Way, ...]] = ("itself", "companion", "everything")
+_KINDS: Final[tuple[tuple[Credential, Transport], ...]] = (
+    ("session", "cookie"),
+    ("jwt", "bearer"),
+    ("jwt", "cookie"),
+    ("session", "bearer"),
+    ("jwe", "cookie"),
+    ("jwe", "bearer"),
+)
+_TABS: Final = 3
+_PAUSE: Final = (0.03, 0.12)
+"""Seconds between two requests of one tab."""
+_REFRESHES: Final = 0.1
+"""The part of a keeper's requests that are refreshes."""
+_WATCH: Final = 0.5
+"""Seconds, beside the bound, for which a leaver tries to get in again."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What is to be done. Spans in seconds; `bound` is `max_staleness`, `limit` the time after which it gives up."""
+
+    directory: str
+    doors: tuple[Door, ...]
+    seed: int
+    grace: float
+    bound: float = 0.0
+    recovery: float = 10.0
+    patience: float = 3.0
+    limit: float = 120.0
+    keepers: int = 6
+    leavers: int = 6
+    credentials: tuple[Credential, ...] = ("session", "jwt", "jwe")
+
+
+class Party:
+    """All clients of one plan."""
+
+    def __init__(self, plan: Plan, wire: Wire) -> None:
+        self._plan = plan
+        self._wire = wire
+        self._kinds = [kind for kind in _KINDS if kind[0] in plan.credentials]
+        self._calm = asyncio.Event()
+        self._keepers: list[_Keeper] = []
+        self._leavers: list[_Leaver] = []
+
+    def calm(self) -> None:
+        """The faults are over: everybody finishes what he is at."""
+        self._calm.set()
+
+    async def arrive(self) -> None:
+        """Before any fault: accounts for all, and the keepers sign in."""
+        for number in range(self._plan.keepers):
+            device = self._device(f"keeper-{number}", await self._register(f"keeper-{number}", number), number)
+            self._keepers.append(_Keeper(device, self._calm))
+        for number in range(self._plan.leavers):
+            person = await self._register(f"leaver-{number}", self._plan.keepers + number)
+            leaver = self._device(f"leaver-{number}", person, number)
+            companion = self._device(f"companion-{number}", person, number + 1)
+            self._leavers.append(_Leaver(leaver, companion, self._calm, self._plan.bound + _WATCH))
+        await _all(keeper.device.sign_in() for keeper in self._keepers)
+
+    async def work(self) -> None:
+        """Until all is calm."""
+        await _all([*(keeper.stay() for keeper in self._keepers), *(leaver.come_and_go() for leaver in self._leavers)])
+
+    async def show(self) -> None:
+        """Everything that anybody holds or held, at every node. Who gets no verdict in time lacks the proof."""
+        clock = asyncio.get_running_loop().time
+        proof = _Proof(clock, clock() + self._plan.recovery + self._plan.patience)
+        devices = [keeper.device for keeper in self._keepers]
+        devices += [device for leaver in self._leavers for device in (leaver.device, leaver.companion)]
+        await _all(proof.show(device) for device in devices)
+
+    def _device(self, name: str, person: Person, number: int) -> Device:
+        credential, transport = self._kinds[number % len(self._kinds)]
+        return Device(name, self._wire, person, credential=credential, transport=transport, seed=self._plan.seed)
+
+    async def _register(self, name: str, number: int) -> Person:
+        email, address = f"{name}@example.com", f"198.51.100.{number + 1}"
+        body = {"email": email, "password": PASSWORD}
+        answer = await self._wire.ask(name, self._wire.doors[0], "register", body=body, address=address)
+        if not answer.accepted:
+            raise RuntimeError(f"{email} could not be registered: {answer.status} {answer.code}")
+        return Person(email, address, str(answer.body["subject"]))
+
+
+class _Keeper:
+    """Stays signed in, in several tabs where it has a jar."""
+
+    def __init__(self, device: Device, calm: asyncio.Event) -> None:
+        self.device = device
+        self._calm = calm
+        self._signing_in = asyncio.Lock()
+
+    async def stay(self) -> None:
+        holding = self.device.holding
+        tabs = _TABS if holding is not None and holding.transport == "cookie" else 1
+        await _all(self._tab() for _ in range(tabs))
+
+    async def _tab(self) -> None:
+        while not self._calm.is_set():
+            await self.device.wait(*_PAUSE)
+            async with self._signing_in:
+                # It happens only when a promise was broken; it goes on, for the judge to see what else there is.
+                holding = self.device.holding or await self.device.sign_in()
+            if self.device.random.random() < _REFRESHES:
+                answer = await self.device.refresh(holding)
+            else:
+                answer = await _use(self.device, holding)
+            if answer.status == 401 and self.device.holding is holding:
+                self.device.retire()
+
+
+class _Leaver:
+    """Signs in, is ended, tries to get in again."""
+
+    def __init__(self, device: Device, companion: Device, calm: asyncio.Event, watch: float) -> None:
+        self.device = device
+        self.companion = companion
+        self._calm = calm
+        self._watch = watch
+        self._random = device.random
+
+    async def come_and_go(self) -> None:
+        while not self._calm.is_set():
+            holding = self.device.holding or await self.device.sign_in()
+            other = self.companion.holding or await self.companion.sign_in()
+            for _ in range(self._random.randint(3, 10)):
+                await self.device.wait(*_PAUSE)
+                await _use(self.device, holding)
+            way = self._random.choice(_WAYS)
+            await self._end(way, holding, other)
+            gone = [(self.device, holding)]
+            self.device.retire()
+            if way == "everything":
+                gone.append((self.companion, other))
+                self.companion.retire()
+            await _all(self._try_again(device, held) for device, held in gone)
+
+    async def _end(self, way: Way, holding: Holding, other: Holding) -> None:
+        """Ask for the end until it is certain, or sometimes not: then nobody knows."""
+        target = Target("subject", holding.subject) if way == "everything" else Target("session", holding.session)
+        device, own = (self.companion, other) if way == "companion" else (self.device, holding)
+        while True:
+            answer = await device.end(own, target)
+            if answer.code == "token_expired":
+                answer = await device.refresh(own)
+                if answer.accepted:
+                    continue
+            if answer.decided or self._random.random() < 0.3:
+                if way == "companion" and answer.status == 401:
+                    self.companion.retire()
+                return
+            await device.wait(*_PAUSE)
+
+    async def _try_again(self, device: Device, holding: Holding) -> None:
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._watch
+        refreshes = bool(holding.refresh)
+        while clock() < until and not self._calm.is_set():
+            await _all(device.check(holding, door) for door in device.doors)
+            if refreshes:
+                await device.refresh(holding)
+                refreshes = False
+            await device.wait(*_PAUSE)
+
+
+class _Proof:
+    """Asks until there is a verdict, or until it is too late."""
+
+    def __init__(self, clock: Callable[[], float], deadline: float) -> None:
+        self._clock = clock
+        self._deadline = deadline
+
+    async def show(self, device: Device) -> None:
+        if device.holding is not None:
+            await self._show(device, device.holding)
+        for holding in device.retired:
+            await self._show(device, holding)
+
+    async def _show(self, device: Device, holding: Holding) -> None:
+        if holding.refresh:
+            await self._ask(device, lambda: device.refresh(holding))
+        for door in device.doors:
+            await self._ask(device, lambda door=door: _use(device, holding, door))  # type: ignore[misc]
+
+    async def _ask(self, device: Device, request: Callable[[], Awaitable[Answer]]) -> None:
+        while not (await request()).decided and self._clock() < self._deadline:
+            await device.wait(*_PAUSE)
+
+
+async def _use(device: Device, holding: Holding, door: Door | None = None) -> Answer:
+    """A protected request; when the access token is over or its key is gone, a refresh and the request again."""
+    answer = await device.check(holding, door)
+    if answer.status == 401 and holding.refresh and answer.code in {"token_expired", "credential_invalid"}:
+        refreshed = await device.refresh(holding)
+        return await device.check(holding, door) if refreshed.accepted else refreshed
+    return answer
+
+
+async def _all(coroutines: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Run them at once; the first failure ends all."""
+    async with asyncio.TaskGroup() as group:
+        for coroutine in coroutines:
+            group.create_task(coroutine)
+
+
+# --- the process ----------------------------------------------------------------------------------------------
+
+
+async def _main(plan: Plan) -> None:
+    loop = asyncio.get_running_loop()
+    words = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(words), sys.stdin.buffer)
+    with Recorder(Path(plan.directory), "clients") as recorder:
+        wire = Wire(plan.doors, recorder, grace=plan.grace, patience=plan.patience)
+        try:
+            async with asyncio.timeout(plan.limit):
+                await _run(Party(plan, wire), words)
+        finally:
+            await wire.close()
+
+
+async def _run(party: Party, words: asyncio.StreamReader) -> None:
+    await party.arrive()
+    _say("ready")
+    work = asyncio.create_task(party.work())
+    hearing = asyncio.create_task(words.readline())
+    await asyncio.wait({work, hearing}, return_when=asyncio.FIRST_COMPLETED)
+    if not hearing.done():
+        hearing.cancel()
+    elif not hearing.result():
+        work.cancel()  # the test is gone
+        await asyncio.wait({work})
+        return
+    party.calm()
+    await work
+    await party.show()
+    _say("done")
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(msgspec.json.decode(sys.argv[1], type=Plan)))

@@ -1,0 +1,210 @@
+"""A cluster under load, for a test that says only what is done to it:
+
+with Cluster(tmp_path, setup) as cluster:
+    with cluster.load() as load:
+        load.run_on(500)
+        cluster.kill("n2")
+        load.run_on(500)
+        cluster.start("n2")
+        cluster.calm(load)
+cluster.require_promises()
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tests.cluster.clients import Credential, Door
+from tests.cluster.history import History, Recorder, Request, during, moment
+from tests.cluster.judge import Promise, Terms, Violation, judge
+from tests.cluster.network import Network
+from tests.cluster.nodes import Node, Place, free_ports, start_all
+from tests.cluster.party import Plan
+from tests.cluster.workload import Workload
+
+_PORT: Final = 8000  # in a room of its own every node may have the same
+_SHOWN: Final = 12
+"""How many violations a failed test prints; the history has all requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a scenario runs on.
+
+    `bound` is what the judge allows: nothing where the store is asked every time. `grace` must be longer than the time
+    for which a request may hang in this scenario, on its way there and back (docs/rotation.md). `stores` are URLs by
+    node where they differ. With a `network` the nodes are in its rooms and the clients in its hub.
+    """
+
+    store: str
+    seed: int
+    nodes: Sequence[str] = ("n1", "n2", "n3")
+    stores: Mapping[str, str] = field(default_factory=dict)
+    bound: timedelta = timedelta(0)
+    grace: timedelta = timedelta(seconds=4)
+    recovery: timedelta = timedelta(seconds=10)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    credentials: Sequence[Credential] = ("session", "jwt", "jwe")
+    network: Network | None = None
+
+
+class Cluster:
+    """The nodes of a setup, ready when it is entered, and gone afterwards. What is done to them is recorded."""
+
+    def __init__(self, directory: Path, setup: Setup) -> None:
+        self.setup = setup
+        self.history_directory = directory / "history"
+        self.nodes = {name: self._node(name, directory, port) for name, port in self._ports()}
+        self._stack = ExitStack()
+        self._recorder: Recorder
+
+    def __enter__(self) -> Self:
+        self.history_directory.mkdir()
+        with ExitStack() as stack:
+            self._recorder = stack.enter_context(Recorder(self.history_directory, "test"))
+            self._recorder.mark("seed", note=str(self.setup.seed))
+            for node in self.nodes.values():
+                stack.callback(node.stop)
+            start_all(self.nodes.values())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def load(self) -> Workload:
+        """The clients, to be entered."""
+        setup = self.setup
+        plan = Plan(
+            directory=str(self.history_directory),
+            doors=tuple(Door(node.name, node.place.host, node.place.port) for node in self.nodes.values()),
+            seed=setup.seed,
+            grace=setup.grace.total_seconds(),
+            bound=setup.bound.total_seconds(),
+            recovery=setup.recovery.total_seconds(),
+            credentials=tuple(setup.credentials),
+        )
+        return Workload(plan, "" if setup.network is None else setup.network.hub)
+
+    def kill(self, name: str) -> None:
+        """kill -9 of a node."""
+        self.fault(f"kill {name}")
+        self.nodes[name].kill()
+
+    def start(self, name: str) -> None:
+        """Start a node that was killed, and wait until it is ready."""
+        self.nodes[name].start()
+        self.nodes[name].wait_until_ready()
+        self.fault(f"{name} is ready again")
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """A node stands still for the length of the block."""
+        self.nodes[name].freeze()
+        self.fault(f"{name} stands still")
+        try:
+            yield
+        finally:
+            self.fault(f"{name} goes on")
+            self.nodes[name].thaw()
+
+    @contextmanager
+    def cut_off(self, name: str) -> Iterator[None]:
+        """The link between a node and the store is down for the length of the block."""
+        network = self.setup.network
+        assert network is not None, "links are cut in a network only"
+        network.cut(name)
+        try:
+            with during(self._recorder, "cut", "healed", node=name):
+                yield
+        finally:
+            network.mend(name)
+
+    @contextmanager
+    def losing(self) -> Iterator[None]:
+        """What the store acknowledges during the block may be lost."""
+        with during(self._recorder, "loss_from", "loss_until"):
+            yield
+
+    def jump(self, name: str, seconds: float) -> None:
+        """A node's wall clock is so far from the machine's from now on."""
+        self.fault(f"the clock of {name} is {seconds:+} s off")
+        self.nodes[name].jump(seconds)
+
+    def fault(self, note: str) -> None:
+        """Write down what is being done."""
+        self._recorder.mark("fault", note=note)
+
+    def probe(self, name: str) -> Request:
+        """Ask a node how it is, and write down what it said of its lag."""
+        started = moment()
+        status, lag = self.nodes[name].look()
+        request = Request("test", name, "probe", started, moment(), status, lag=lag)
+        self._recorder.add(request)
+        return request
+
+    def calm(self, load: Workload) -> None:
+        """The faults are over: return when every node is well and every client has shown what it holds."""
+        self._recorder.mark("calm")
+        deadline = time.monotonic() + self.setup.recovery.total_seconds()
+        for name in self.nodes:
+            while not self.probe(name).accepted and time.monotonic() < deadline:
+                time.sleep(0.05)
+        load.finish()
+
+    @property
+    def history(self) -> History:
+        return History.read(self.history_directory)
+
+    def violations(self) -> tuple[Violation, ...]:
+        """Promises that were broken; none of them may be."""
+        terms = Terms(nodes=self.setup.nodes, bound=self.setup.bound, recovery=self.setup.recovery)
+        return judge(self.history, terms)
+
+    def require_promises(self) -> None:
+        """AssertionError when a promise was broken, or when too little happened to show that it was kept."""
+        violations = self.violations()
+        if violations:
+            counts = Counter(violation.promise for violation in violations)
+            summary = ", ".join(f"{promise}: {counts[promise]}" for promise in Promise if counts[promise])
+            shown = "\n".join(map(str, violations[:_SHOWN]))
+            raise AssertionError(f"broken: {summary} (seed {self.setup.seed}; {self.history_directory})\n{shown}")
+        require_substance(self.history)
+
+    def _ports(self) -> Iterator[tuple[str, int]]:
+        ports = free_ports(len(self.setup.nodes)) if self.setup.network is None else [_PORT] * len(self.setup.nodes)
+        yield from zip(self.setup.nodes, ports, strict=True)
+
+    def _node(self, name: str, directory: Path, port: int) -> Node:
+        setup = self.setup
+        place = Place(port=port)
+        if setup.network is not None:
+            network = setup.network
+            place = Place(host=network.address(name), port=port, namespace=network.namespace(name), clients=network.hub)
+        settings = {
+            "store": setup.stores.get(name, setup.store),
+            "grace": f"{setup.grace // timedelta(milliseconds=1)}ms",
+            "access_token": "10s",
+            "max_sessions": "100",
+            **setup.settings,
+        }
+        return Node(name, directory, place, settings)
+
+
+def require_substance(history: History) -> None:
+    """AssertionError unless enough happened for the verdict to mean something."""
+    done = Counter(request.operation for request in history.requests if request.accepted)
+    refused = sum(request.code == "session_ended" for request in history.requests)
+    minted = sum(request.operation == "refresh" and request.minted is not None for request in history.requests)
+    enough = done["check"] >= 200 and done["refresh"] >= 20 and done["revoke"] >= 5 and refused >= 20 and minted >= 3
+    assert enough, f"too little happened: {dict(done)}, {refused} refused, {minted} rotations"
