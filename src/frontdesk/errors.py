@@ -54,10 +54,12 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "refresh_reused": Code(401, "The refresh token was used by two parties; the session was ended."),
         "store_rolled_back": Code(401, "The store lost recent writes; the session was ended."),
         "invalid_credentials": Code(401, "The address or the password is wrong."),
+        "service_unknown": Code(401, "No service holds this credential."),
         # 403: signed in, but not for this
         "cross_origin": Code(403, "The request came from another site."),
         "role_missing": Code(403, "The signed-in subject does not hold a required role."),
         "scope_missing": Code(403, "The credential does not carry a required scope."),
+        "service_scope_missing": Code(403, "The service was not given a required scope."),
         "step_up_required": Code(403, "The sign-in is too long ago for this; sign in again."),
         # 404, 405, 409
         "not_found": Code(404, "There is nothing here."),

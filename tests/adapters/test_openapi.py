@@ -107,9 +107,23 @@ def test_each_credential_in_each_envelope_has_a_security_scheme() -> None:
         "frontdeskEncryptedAccessCookie": ("apiKey", "__Host-Http-access"),
         "frontdeskEncryptedAccessBearer": ("http", "JWE"),
         "frontdeskRefreshCookie": ("apiKey", "__Host-Http-refresh"),
+        "frontdeskService": ("http", "fdk_"),
     }  # fmt: skip
     used = {name for _, operation in operations(whole) for alternative in operation["security"] for name in alternative}
     assert used == set(schemes)
+
+
+def test_what_services_ask_for_takes_their_credential_alone_and_says_which_scope() -> None:
+    described = dict(operations(document()))
+    read, revoke = described["GET /auth/revocations"], described["POST /auth/revocations"]
+    assert (read["security"], revoke["security"]) == (
+        [{"frontdeskService": ["revocations"]}],
+        [{"frontdeskService": ["revoke"]}],
+    )
+    assert [parameter["name"] for parameter in read["parameters"]] == ["cursor", "limit", "wait"]
+    assert not any(parameter["required"] for parameter in read["parameters"])
+    assert revoke["requestBody"]["required"] is True
+    assert "`cross_origin`" not in revoke["responses"]["403"]["description"]
 
 
 def test_what_is_not_offered_is_not_described() -> None:
@@ -118,7 +132,7 @@ def test_what_is_not_offered_is_not_described() -> None:
         credentials=("session",),
         transports=("cookie",),
     )
-    assert list(small.security_schemes()) == ["frontdeskSessionCookie"]
+    assert list(small.security_schemes()) == ["frontdeskSessionCookie", "frontdeskService"]
     assert small.security_schemes()["frontdeskSessionCookie"]["name"] == "__Host-Http-session-a"
     assert "/desk/login" not in small.paths()
     assert "/desk/me" in small.paths()
@@ -158,7 +172,8 @@ def test_a_fastapi_document_holds_the_api_and_says_which_operations_ask(app: Fas
     alone = document()
     assert {path: whole["paths"][path] for path in alone["paths"]} == alone["paths"]
     assert set(whole["components"]["securitySchemes"]) == set(alone["components"]["securitySchemes"])
-    credentials = [name for name in whole["components"]["securitySchemes"] if "Refresh" not in name]
+    others = {"frontdeskRefreshCookie", "frontdeskService"}
+    credentials = [name for name in whole["components"]["securitySchemes"] if name not in others]
     assert "security" not in whole["paths"]["/open"]["get"]
     assert whole["paths"]["/mine"]["get"]["security"] == [{name: []} for name in credentials]
     assert whole["paths"]["/maybe"]["get"]["security"] == [*({name: []} for name in credentials), {}]

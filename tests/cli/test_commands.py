@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import io
 import os
@@ -10,11 +11,18 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import apsw
 import pytest
 from typer.testing import CliRunner
 
 from frontdesk import cli
 from frontdesk.cli.commands import app
+from frontdesk.errors import Refusal
+from frontdesk.server.app import build_server_desk
+from frontdesk.server.settings import ServerSettings
+from frontdesk.stores.migrations import migrations
+from frontdesk.stores.protocol import Poll
+from frontdesk.stores.sqlite import SQLiteStore
 from tests.cli.transcript import ENVIRON
 
 PASSWORD = "tall grey wooden ship"
@@ -72,8 +80,19 @@ def test_two_passwords_that_differ_create_nothing(
             "removed alice@example.com, who was ",
         ),
         (["sessions", "revoke", "--everyone"], "Sign everybody out? [y/N] ", "ended 0 sessions of everybody\n"),
+        (["revoke", "--all"], "Sign everybody out? [y/N] ", "ended 0 sessions of everybody\n"),
+        (
+            ["restore"],
+            "Renew the history of a restored store and sign everybody out? [y/N] ",
+            "renewed the history of the revocation log\nended 0 sessions of everybody\n",
+        ),
+        (
+            ["restore", "--keep-sessions"],
+            "Renew the history of a restored store, and keep its sessions? [y/N] ",
+            "renewed the history of the revocation log\nkept the sessions of the copy\n",
+        ),
     ],
-    ids=["remove", "everyone"],
+    ids=["remove", "everyone", "all", "restore", "keep"],
 )
 def test_at_a_terminal_what_cannot_be_undone_is_asked_for_unless_yes_is_given(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], question: str, done: str
@@ -100,6 +119,57 @@ def test_at_a_terminal_what_cannot_be_undone_is_asked_for_unless_yes_is_given(
     assert (status, out.startswith(done), err) == (0, True, "")
 
 
+def test_a_store_that_is_out_of_date_is_migrated_step_by_step(tmp_path: Path) -> None:
+    CliRunner().invoke(app, ["users", "add", "alice@example.com"], input=PASSWORD)
+    connection = apsw.Connection(str(tmp_path / "frontdesk.db"))
+    connection.execute("DROP TABLE services; DROP INDEX revocations_of_target; PRAGMA user_version = 2")
+    connection.close()
+    assert CliRunner().invoke(app, ["migrate"]).stdout.splitlines() == [
+        f"migrated {step.name}" for step in migrations("sqlite")[2:]
+    ]
+    assert CliRunner().invoke(app, ["migrate"]).stdout == "nothing is due\n"
+    assert CliRunner().invoke(app, ["services", "list"]).stdout == "there are no services\n"
+
+
+def test_a_restored_store_has_another_history_and_an_entry_that_ends_everything_of_the_old_one(tmp_path: Path) -> None:
+    def log() -> Poll:
+        async def read() -> Poll:
+            store = SQLiteStore(tmp_path / "frontdesk.db")
+            await store.open()
+            page = await store.poll(0)
+            await store.close()
+            return page
+
+        return asyncio.run(read())
+
+    CliRunner().invoke(app, ["users", "add", "alice@example.com"], input=PASSWORD)
+    before = log()
+    assert CliRunner().invoke(app, ["restore"]).exit_code == 0
+    restored = log()
+    assert restored.history != before.history
+    assert [(entry.kind, entry.epoch) for entry in restored.entries] == [("all", 1)]
+    assert CliRunner().invoke(app, ["restore", "--keep-sessions"]).exit_code == 0
+    kept = log()
+    assert kept.history not in {before.history, restored.history}
+    assert kept.entries == restored.entries
+
+
+def test_a_service_that_was_added_here_is_known_to_the_desk_and_no_other_is() -> None:
+    result = CliRunner().invoke(app, ["services", "add", "orders", "--scope", "revocations"])
+    (credential,) = result.stdout.splitlines()
+    assert credential not in result.stderr
+
+    async def ask() -> list[str]:
+        desk = build_server_desk(ServerSettings(hashing="small"))
+        await desk.open()
+        given = (credential, "fdk_" + "A" * 43)
+        found = [await desk.services.authenticate(f"Bearer {each}".encode(), "revocations") for each in given]
+        await desk.close()
+        return [each.code if isinstance(each, Refusal) else each.name for each in found]
+
+    assert asyncio.run(ask()) == ["orders", "service_unknown"]
+
+
 def test_a_password_is_no_argument() -> None:
     result = CliRunner().invoke(app, ["users", "add", "alice@example.com", "--password", PASSWORD])
     assert result.exit_code == 2
@@ -121,6 +191,13 @@ def test_a_password_is_no_argument() -> None:
         ["sessions", "revoke"],
         ["keys"],
         ["keys", "list"],
+        ["services"],
+        ["services", "add"],
+        ["services", "list"],
+        ["services", "remove"],
+        ["revoke"],
+        ["migrate"],
+        ["restore"],
     ],
 )
 def test_the_help_fits_80_columns(words: list[str]) -> None:

@@ -5,8 +5,8 @@ begin with `! ` come on stderr, and `...` at the end of the last stands for all 
 0 where nothing is said. `$ sign-in …` stands for a sign-in elsewhere; `>file` keeps its session or access token, and
 `file.refresh` its refresh token. `# ` begins a remark, `-- name --` a file, up to the next one.
 
-Random ids and moments are told by their shape. An id that a command printed may be used in later commands as it is
-written there. The working directory is written /srv/desk.
+Random ids, credentials of services and moments are told by their shape. An id that a command printed may be used in
+later commands as it is written there. The working directory is written /srv/desk.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _DIRECTORY = "/srv/desk"
 _ID = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{%d}(?![A-Za-z0-9_-])"
 _SHAPES = re.compile(
     rf"(?P<id>{_ID % 43}|{_ID % 22})"
+    r"|(?P<service>fdk_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-]))"
     r"|(?P<instant>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z)"
     r"|(?P<second>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)"
     r"|(?P<minute>\d{4}-\d\d-\d\d \d\d:\d\d)"
@@ -41,6 +42,7 @@ _SHAPES = re.compile(
 )
 _PATTERNS = {
     "id": "[A-Za-z0-9_-]+",
+    "service": "fdk_[A-Za-z0-9_-]{43}",
     "instant": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z",
     "minute": r"\d{4}-\d\d-\d\d \d\d:\d\d",
     "span": r"\d+ (?:second|minute|hour|day|year)s?",

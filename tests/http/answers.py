@@ -29,7 +29,7 @@ def code_of(response: Any, *, status: int | None = None) -> str:
     assert document["title"] == CODES[code].title
     assert document["type"] == f"urn:frontdesk:error:{code}"
     assert ("www-authenticate" in response.headers) == (
-        response.status_code == 401 or code in {"step_up_required", "scope_missing"}
+        response.status_code == 401 or code in {"step_up_required", "scope_missing", "service_scope_missing"}
     )
     if response.status_code == 503:
         assert int(response.headers["retry-after"]) >= 1

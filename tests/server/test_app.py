@@ -15,6 +15,7 @@ from frontdesk.errors import CODES, ConfigurationError, StoreBusyError
 from frontdesk.server.app import Application
 from frontdesk.server.settings import ServerSettings
 from frontdesk.service.maintenance import Maintenance
+from tests.service.desks import until
 
 Scenario = Callable[[httpx.AsyncClient, Application], Awaitable[None]]
 PUBLIC = "https://desk.example"
@@ -69,6 +70,31 @@ def test_aliases_say_what_the_api_says() -> None:
             assert (await client.get(alias)).content == (await client.get(path)).content
             refused = await client.post(alias)
             assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+
+    play(scenario)
+
+
+def test_a_service_waits_for_the_revocation_log_until_something_is_revoked_or_the_server_leaves() -> None:
+    async def scenario(client: httpx.AsyncClient, app: Application) -> None:
+        credential = await app.desk.services.add("orders", ["revocations"])
+        feed = app.root.gate.feed
+
+        async def poll(cursor: int) -> httpx.Response:
+            headers = {"authorization": f"Bearer {credential}", "accept": "text/html"}
+            return await client.get(f"/auth/revocations?cursor={cursor}&wait=30", headers=headers)
+
+        waiting = asyncio.create_task(poll(0))
+        await until(lambda: feed._waiting == 1)
+        await app.desk.end_all("alice")
+        answer = await waiting
+        assert [entry["number"] for entry in answer.json()["entries"]] == [1]
+        assert answer.headers.get_list("cache-control") == ["no-store"]
+        assert answer.headers["x-frame-options"] == "DENY"
+        waiting = asyncio.create_task(poll(1))
+        await until(lambda: feed._waiting == 1)
+        app.leave()
+        answer = await waiting
+        assert (answer.status_code, answer.json()["entries"], answer.json()["cursor"]) == (200, [], 1)
 
     play(scenario)
 

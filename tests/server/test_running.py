@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -18,7 +19,8 @@ from uvicorn.supervisors.multiprocess import SIGNALS
 from frontdesk.server import logs, running
 from frontdesk.server.bounded import LONGEST_HEAD
 from frontdesk.server.settings import ServerSettings
-from tests.server.processes import PASSWORD, PATIENCE, Server, refused_start, visiting
+from frontdesk.stores.sqlite import SQLiteStore
+from tests.server.processes import PASSWORD, PATIENCE, Server, refused_start, run_cli, visiting
 
 STRONG = "x8TqzN4vKp2Wm7RcJ5hLd9YbGf3AsQeU"
 
@@ -102,6 +104,26 @@ def test_a_signal_while_the_store_is_looked_at_serves_nobody(
     assert "listening" not in caplog.text
 
 
+@pytest.mark.parametrize("dev", [True, False])
+def test_only_development_mode_migrates_the_store_and_it_does_so_before_opening(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dev: bool
+) -> None:
+    called: list[str] = []
+
+    class Recording(SQLiteStore):
+        async def migrate(self) -> tuple[str, ...]:
+            called.append("migrate")
+            return await super().migrate()
+
+        async def open(self) -> None:
+            called.append("open")
+            await super().open()
+
+    monkeypatch.setattr("frontdesk.stores.sqlite.SQLiteStore", Recording)
+    asyncio.run(running.prepare(ServerSettings(store=f"sqlite:///{tmp_path / 'desk.db'}", dev=dev)))
+    assert called == (["migrate", "open"] if dev else ["open"])
+
+
 @pytest.fixture
 def _handlers_restored() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -124,6 +146,31 @@ def test_a_request_under_way_is_finished_and_a_new_one_refused(tmp_path: Path) -
         connection.sendall(body)
         assert everything(connection).startswith(b"HTTP/1.1 201")
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_shutdown_answers_those_who_wait_for_the_revocation_log_and_does_not_wait_for_them(
+    tmp_path: Path, workers: str
+) -> None:
+    with Server(tmp_path, "--workers", workers, "--set", "shutdown_timeout=25s") as server:
+        (credential,) = run_cli(tmp_path, "services", "add", "orders", "--scope", "revocations")
+        with connected(server) as connection:
+            head = (
+                f"GET /auth/revocations?cursor=0&wait=30 HTTP/1.1\r\nhost: localhost:{server.port}\r\n"
+                f"authorization: Bearer {credential}\r\ncontent-length: 1\r\nexpect: 100-continue\r\n\r\n"
+            )
+            connection.sendall(head.encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+            connection.sendall(b" ")
+            for _ in range(5):  # meanwhile it has begun to wait; if not, it is not let to any more
+                assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+            server.process.send_signal(signal.SIGTERM)
+            answer = everything(connection)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b'"entries":[]' in answer
+        assert server.stop() == 0
+        assert "exceeded" not in server.log  # uvicorn's word for a shutdown that took too long
+        assert credential not in server.log
 
 
 def until_refused(server: Server) -> None:

@@ -69,6 +69,15 @@ class TestDesk(Desk):
         return [event.name for event in self.events]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds; AssertionError when it does not within 20 s."""
+    for _ in range(20_000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("what should happen did not")
+
+
 def run(desk: TestDesk, scenario: Callable[[TestDesk], Awaitable[None]]) -> None:
     """Open, play, close."""
 

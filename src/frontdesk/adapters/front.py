@@ -45,10 +45,12 @@ class Front:
     async def close(self) -> None:
         """Finish what is under way and release the store. A later request opens it again."""
         self.is_open = False
+        self.gate.feed.end()
         await self.desk.close()
 
     async def _open(self) -> None:
         await self.desk.open()
+        self.gate.feed.begin()
         self.is_open = True
 
     def _attempted(self, loop: asyncio.AbstractEventLoop, attempt: asyncio.Task[None]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from typing import Any, Final, TypeVar
 
 from frontdesk.endpoints.http import BODY_LIMIT, Request, Response
+
+T = TypeVar("T")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -63,6 +66,24 @@ async def read_body(receive: Receive) -> bytes | None:
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. Raises Disconnected, and cancels it, when the client goes away before.
+
+    For answers that are held back on purpose: the body of the request has been read.
+    """
+    answering = asyncio.ensure_future(work)
+    listening = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((answering, listening), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            return answering.result()
+        raise Disconnected
+    finally:
+        answering.cancel()
+        listening.cancel()
+        await asyncio.gather(answering, listening, return_exceptions=True)
 
 
 async def respond(send: Send, response: Response, *, head: bool = False) -> None:

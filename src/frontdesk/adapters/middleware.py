@@ -20,6 +20,7 @@ from frontdesk.adapters.messages import (
     read_body,
     request_of,
     respond,
+    unless_gone,
 )
 from frontdesk.adapters.outgoing import Outgoing
 from frontdesk.endpoints.gate import STORE_UNAVAILABLE, Visit, unavailable
@@ -115,7 +116,8 @@ class Middleware:
         body = await read_body(receive)
         if body is None:
             return problem(_TOO_LARGE)
-        return await api.answer(request.with_body(body) if body else request)
+        answering = api.answer(request.with_body(body) if body else request)
+        return await (unless_gone(receive, answering) if api.waits(request) else answering)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, response: Response) -> None:
         if scope["type"] == "websocket":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -44,14 +45,28 @@ def rotate(*, compromised: CompromisedOption = None, store: StoreOption = None, 
     With --compromised every token of that key is refused from now on, by every process on the store.
     """
 
+    if compromised is not None:
+        give_up(compromised, store=store, config=config)
+        return
+
     async def rotated(desk: Desk) -> tuple[Plan, tuple[StoredKey, ...]]:
-        done = await (desk.rotate_keys(at_once=True) if compromised is None else desk.give_up_key(compromised))
-        return done, desk.keys.stored
+        return await desk.rotate_keys(at_once=True), desk.keys.stored
 
     done, held = with_desk(rotated, store=store, config=config)
-    if compromised is not None and not done:
-        raise fail(f"no key {compromised} is in use; `frontdesk keys list` shows them")
     for sentence in _told(done, held) or _waiting(held):
+        say(sentence)
+
+
+def give_up(key: str, *, store: str | None, config: Path | None) -> None:
+    """Refuse every token of a key from now on, and say what takes its place."""
+
+    async def given_up(desk: Desk) -> tuple[Plan, tuple[StoredKey, ...]]:
+        return await desk.give_up_key(key), desk.keys.stored
+
+    done, held = with_desk(given_up, store=store, config=config)
+    if not done:
+        raise fail(f"no key {key} is in use; `frontdesk keys list` shows them")
+    for sentence in _told(done, held):
         say(sentence)
 
 

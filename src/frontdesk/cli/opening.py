@@ -16,7 +16,7 @@ from frontdesk.server.files import StoreFiles
 from frontdesk.server.settings import ServerSettings
 from frontdesk.server.sources import load_settings
 from frontdesk.service.desk import Desk
-from frontdesk.wiring import sqlite_path
+from frontdesk.wiring import open_store, sqlite_path
 
 T = TypeVar("T")
 
@@ -43,13 +43,35 @@ def from_desk(
     action: Callable[[Desk], Awaitable[T]], *, store: str | None, config: Path | None, creates: bool = False
 ) -> T:
     """As `with_desk`, for commands that go on without a desk: a fault is raised as the FrontdeskError that it is."""
-    settings = load_settings({} if store is None else {"store": store}, config=config)
-    _check_store(settings, creates=creates)
+    settings = _settings(store, config, creates=creates)
     files = StoreFiles(settings)
     result = asyncio.run(_within(settings, action))
     for sentence in files.created():
         note(sentence)
     return result
+
+
+def migrated(*, store: str | None, config: Path | None) -> tuple[str, ...]:
+    """Bring the storage up to date; the names of the steps. A fault ends the command.
+
+    No desk is opened: a store that waits for its migration lets none be.
+    """
+    with faults_told():
+        return asyncio.run(_migrated(_settings(store, config, creates=False).store))
+
+
+async def _migrated(url: str) -> tuple[str, ...]:
+    store = open_store(url)
+    try:
+        return await store.migrate()
+    finally:
+        await store.close()
+
+
+def _settings(store: str | None, config: Path | None, *, creates: bool) -> ServerSettings:
+    settings = load_settings({} if store is None else {"store": store}, config=config)
+    _check_store(settings, creates=creates)
+    return settings
 
 
 async def _within(settings: ServerSettings, action: Callable[[Desk], Awaitable[T]]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -69,15 +70,16 @@ def revoke(
     if (session is not None) + (everything_of is not None) + everyone != 1:
         raise typer.BadParameter("name one session, or a subject with --all, or say --everyone")
     if session is not None:
-        _revoke_one(session, store=store, config=config)
+        end_one(session, store=store, config=config)
     elif everything_of is not None:
-        _revoke_all(everything_of, store=store, config=config)
+        end_all(everything_of, store=store, config=config)
     else:
-        confirm("Sign everybody out?", yes=yes)
-        _revoke_everyone(store=store, config=config)
+        end_everyone(yes=yes, store=store, config=config)
 
 
-def _revoke_one(session_id: str, *, store: StoreOption, config: ConfigOption) -> None:
+def end_one(session_id: str, *, store: str | None, config: Path | None) -> None:
+    """End one session, and say so."""
+
     async def end(desk: Desk) -> bool:
         return await desk.end(session_id, reason="revoked")
 
@@ -86,7 +88,9 @@ def _revoke_one(session_id: str, *, store: StoreOption, config: ConfigOption) ->
     say(f"ended {session_id}")
 
 
-def _revoke_all(who: str, *, store: StoreOption, config: ConfigOption) -> None:
+def end_all(who: str, *, store: str | None, config: Path | None) -> None:
+    """End all sessions of an address or subject, and say how many."""
+
     async def end(desk: Desk) -> int | None:
         subject = await _subject(desk, who)
         return None if subject is None else await desk.end_all(subject)
@@ -94,17 +98,21 @@ def _revoke_all(who: str, *, store: StoreOption, config: ConfigOption) -> None:
     ended = with_desk(end, store=store, config=config)
     if ended is None:
         raise _nobody(who)
-    say(f"ended {_counted(ended)} of {who}")
+    say(f"ended {counted(ended)} of {who}")
 
 
-def _revoke_everyone(*, store: StoreOption, config: ConfigOption) -> None:
+def end_everyone(*, yes: bool, store: str | None, config: Path | None) -> None:
+    """End all sessions of everybody, after asking, and say how many."""
+    confirm("Sign everybody out?", yes=yes)
+
     async def end(desk: Desk) -> int:
         return await desk.end_everyone()
 
-    say(f"ended {_counted(with_desk(end, store=store, config=config))} of everybody")
+    say(f"ended {counted(with_desk(end, store=store, config=config))} of everybody")
 
 
-def _counted(sessions: int) -> str:
+def counted(sessions: int) -> str:
+    """So many sessions, in words."""
     return f"{sessions} {'session' if sessions == 1 else 'sessions'}"
 
 

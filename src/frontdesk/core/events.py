@@ -114,6 +114,36 @@ class KeyChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAdded(Event):
+    """Another program got a credential, good for `scopes`."""
+
+    name: ClassVar[str] = "service_added"
+    service: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRemoved(Event):
+    """The credential of a program is refused from now on."""
+
+    name: ClassVar[str] = "service_removed"
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedByService(Event):
+    """A program with the scope `revoke` has ended something; what ended has events of its own before this one.
+
+    `kind` is one of session, subject, key, all; `target` the id that it named, "" for all.
+    """
+
+    name: ClassVar[str] = "revoked_by_service"
+    service: str
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateCookie(Event):
     """A protected cookie name came twice: somebody may be planting cookies from a sub-domain."""
 

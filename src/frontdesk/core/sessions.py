@@ -154,6 +154,11 @@ _EXPIRED: Final = Refusal("session_expired")
 _IDLE: Final = Refusal("session_idle")
 
 
+def is_subject(text: str) -> bool:
+    """Whether a subject may be called so: 1 to 255 printable characters."""
+    return 0 < len(text) <= 255 and text.isprintable()
+
+
 def evaluate(session: Session, now: datetime) -> Refusal | None:
     """None when the session stands at `now`; else why not. Limits are exclusive: at the limit it has ended.
 

@@ -99,6 +99,43 @@ class SessionsEnded(msgspec.Struct, frozen=True):
     ended: int
 
 
+class RevokeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to end, exactly one of: a session, a subject's sessions, a key's access tokens, everybody's sessions."""
+
+    session: str | None = None
+    subject: str | None = None
+    key: str | None = None
+    all: bool = False
+
+
+class RevocationEntry(msgspec.Struct, frozen=True):
+    """One line of the revocation log as other services see it.
+
+    `target` stands for what ended: of a `session` or `subject` the digest (`core.revocation.target_digest`), of a `key`
+    its id, of `all` nothing. `epoch`: for `subject` and `all` the first that is good again.
+    """
+
+    number: int
+    kind: Literal["session", "subject", "key", "all"]
+    target: str
+    epoch: int
+    expires_at: datetime
+
+
+class Revocations(msgspec.Struct, frozen=True):
+    """What the log holds after a cursor. `cursor` is to be asked with next; from another `history` on, ask with 0.
+
+    There is more at once where `cursor` is below `head`. A `head` below the cursor that was asked with: the log has
+    gone back. `store_time` is the moment of the answer.
+    """
+
+    history: str
+    cursor: int
+    head: int
+    store_time: datetime
+    entries: tuple[RevocationEntry, ...]
+
+
 class KeySetBody(msgspec.Struct, frozen=True):
     """A JWK Set (RFC 7517)."""
 

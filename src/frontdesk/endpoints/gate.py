@@ -16,6 +16,7 @@ from frontdesk.core.cookies import CookieChanges, CookieNaming, Flaw
 from frontdesk.core.envelope import Presented, is_navigation, present
 from frontdesk.core.events import CrossOriginRefused, DuplicateCookie
 from frontdesk.core.origin import SAFE_METHODS, Denied, OriginHeaders, check
+from frontdesk.core.services import Service, ServiceScope
 from frontdesk.core.sessions import Principal, Session
 from frontdesk.endpoints.carriers import refreshed_cookies
 from frontdesk.endpoints.http import Request
@@ -23,6 +24,7 @@ from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.desk import Desk
+from frontdesk.service.feed import Feed
 from frontdesk.service.refresh import Refreshed
 from frontdesk.service.tokens import KEY_UNKNOWN
 from frontdesk.stores.protocol import ASK, Ask
@@ -62,6 +64,7 @@ class Gate:
     def __init__(self, desk: Desk, settings: EdgeSettings) -> None:
         self.desk = desk
         self.settings = settings
+        self.feed = Feed(desk.store)
         self.naming = CookieNaming(settings.cookies)
         # A request that came over TLS was sent so by the browser; plain http may come from a proxy that ended it.
         self._origins_over_tls = replace(settings.origins, scheme=settings.origins.scheme or "https")
@@ -120,6 +123,16 @@ class Gate:
             if refusal is not None:
                 return refusal
         return presented
+
+    async def admit_service(self, request: Request, scope: ServiceScope) -> Service | Refusal:
+        """The service that asks, if it may do `scope`; a fault of the store raises.
+
+        Cookies are not looked at, so no other site can make a browser act here and the origin need not be asked
+        for: no browser adds this credential by itself.
+        """
+        if self.settings.hosts and not self.settings.serves(request.header(b"host")):
+            return _HOST_UNKNOWN
+        return await self.desk.services.authenticate(request.header(b"authorization"), scope)
 
     def _check_origin(self, request: Request, *, websocket: bool) -> Refusal | None:
         policy = self._origins_over_tls if request.scheme in {"https", "wss"} else self.settings.origins

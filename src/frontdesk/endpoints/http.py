@@ -134,7 +134,7 @@ def problem_headers(refusal: Refusal) -> tuple[Header, ...]:
         headers.append(
             (b"www-authenticate", f'Bearer error="insufficient_user_authentication", max_age="{age}"'.encode())
         )
-    elif refusal.code == "scope_missing":
+    elif refusal.code in {"scope_missing", "service_scope_missing"}:
         headers.append((b"www-authenticate", b'Bearer error="insufficient_scope"'))
     retry_after = refusal.members.get("retry_after", 1 if refusal.status == 503 else None)
     if retry_after is not None:
@@ -146,8 +146,8 @@ def problem_headers(refusal: Refusal) -> tuple[Header, ...]:
 
 
 def _challenge(refusal: Refusal) -> bytes:
-    # RFC 6750 §3.1: without a credential the challenge carries no error.
-    if refusal.code in {"not_signed_in", "invalid_credentials"}:
+    # RFC 6750 §3.1: without a credential the challenge carries no error; a service's is no access token in any case.
+    if refusal.code in {"not_signed_in", "invalid_credentials", "service_unknown"}:
         return b'Bearer realm="frontdesk"'
     return f'Bearer realm="frontdesk", error="invalid_token", error_description="{refusal.code}"'.encode()
 

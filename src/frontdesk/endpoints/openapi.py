@@ -21,6 +21,7 @@ _JSON: Final = "application/json"
 _REFERENCE: Final = "#/components/schemas/Frontdesk{name}"
 _EVERYWHERE: Final = ("body_too_large", "headers_too_large", "internal_error", "overloaded", "store_unavailable")
 _REFRESH: Final = "frontdeskRefreshCookie"
+_SERVICE: Final = "frontdeskService"
 
 Json = dict[str, Any]
 
@@ -61,8 +62,11 @@ class Description:
         return any(credential != "session" for credential in self._credentials)
 
     def security_schemes(self) -> Json:
-        """One scheme for each way in which a credential may come, and the cookie that refreshes."""
+        """One scheme for each way in which a credential may come, the cookie that refreshes, and that of services."""
         schemes = dict(self._credential_schemes())
+        schemes[_SERVICE] = {
+            "type": "http", "scheme": "bearer", "bearerFormat": "fdk_", "description": "The credential of a service.",
+        }  # fmt: skip
         if self._refreshes:
             name = names_in_force("https", None, self._settings.cookies).refresh.decode()
             schemes[_REFRESH] = {"type": "apiKey", "in": "cookie", "name": name, "description": "A refresh token."}
@@ -106,7 +110,7 @@ class Description:
         if parameters:
             operation["parameters"] = parameters
         if route.body is not None:
-            required = any(field.required for field in msgspec.structs.fields(route.body))
+            required = route.body_required or any(field.required for field in msgspec.structs.fields(route.body))
             operation["requestBody"] = {
                 "required": required,
                 "content": {_JSON: {"schema": self._shapes[route.body]}},
@@ -127,6 +131,8 @@ class Description:
         return responses
 
     def _route_security(self, route: Route) -> list[Json]:
+        if route.service is not None:
+            return [{_SERVICE: [route.service]}]
         if route.path == "/refresh":
             session: list[Json] = [{name: []} for name, _ in self._credential_schemes() if "Session" in name]
             by_cookie: list[Json] = [{_REFRESH: []}] if self._refreshes else []
@@ -154,6 +160,6 @@ def _parameters(route: Route) -> list[Json]:
     parameters: list[Json] = []
     if "{id}" in route.path:
         parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
-    for name, values in route.query.items():
-        parameters.append({"name": name, "in": "query", "required": False, "schema": {"enum": list(values)}})
+    for name, schema in route.query.items():
+        parameters.append({"name": name, "in": "query", "required": False, "schema": dict(schema)})
     return parameters

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from frontdesk.endpoints import api, bodies
+from frontdesk.core.services import ServiceScope
+from frontdesk.endpoints import api, bodies, revocations
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import BODY_LIMIT, Request, Response, problem
 from frontdesk.errors import OverloadedError, Refusal, StoreError
@@ -21,8 +22,9 @@ Handler = Callable[[Gate, Request], Awaitable[Response]]
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One operation. `path` follows the prefix; `{id}` stands for one segment. `refusals` are its own codes.
 
-    `query` names the parameters that are understood, each with its values; `otherwise` further statuses that are no
-    refusals, each with the shape of its body.
+    `query` names the parameters that are understood, each with its schema; `otherwise` further statuses that are no
+    refusals, each with the shape of its body. `service`: for other programs, whose credential has this scope. `waits`:
+    the answer may be held back on purpose.
     """
 
     method: str
@@ -34,8 +36,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer: type[msgspec.Struct] | None = None
     answer_type: str = "application/json"
     otherwise: Mapping[int, type[msgspec.Struct] | None] = {}
-    query: Mapping[str, tuple[str, ...]] = {}
+    query: Mapping[str, Mapping[str, object]] = {}
+    body_required: bool = False
     signed_in: bool = False
+    service: ServiceScope | None = None
+    waits: bool = False
     accounts: bool = False
     refusals: tuple[str, ...] = ()
 
@@ -48,6 +53,7 @@ _SESSION: Final = (
 _SIGNED_IN: Final = ("not_signed_in", "credential_duplicate", "token_expired", *_CREDENTIAL, *_SESSION)
 # A GET may be opened as a page, and is then renewed on the way in: what a refresh is refused for is answered here too.
 _RENEWED: Final = (*_SIGNED_IN, "claims_too_large")
+_SERVICE: Final = ("service_unknown", "service_scope_missing")
 _PASSWORD: Final = ("password_too_short", "password_too_long", "password_common", "password_context")
 
 ROUTES: Final = (
@@ -87,12 +93,22 @@ ROUTES: Final = (
     Route(
         method="DELETE", path="/sessions", handler=api.end_sessions,
         summary="End all my sessions; with ?except=current all but this one",
-        query={"except": ("current",)}, answer=bodies.SessionsEnded, signed_in=True,
+        query={"except": {"enum": ["current"]}}, answer=bodies.SessionsEnded, signed_in=True,
         refusals=("cross_origin", "body_invalid", *_SIGNED_IN),
     ),
     Route(
         method="DELETE", path="/sessions/{id}", handler=api.end_session, summary="End one of my sessions",
         status=204, signed_in=True, refusals=("cross_origin", "session_not_found", *_SIGNED_IN),
+    ),
+    Route(
+        method="GET", path="/revocations", handler=revocations.read, summary="What was revoked after a cursor",
+        query=revocations.QUERY, answer=bodies.Revocations, service="revocations", waits=True,
+        refusals=("body_invalid", *_SERVICE, "overloaded"),
+    ),
+    Route(
+        method="POST", path="/revocations", handler=revocations.revoke, summary="End what an administrator names",
+        body=bodies.RevokeBody, body_required=True, answer=bodies.SessionsEnded, service="revoke",
+        refusals=(*(code for code in _BODY if code != "cross_origin"), *_SERVICE, "not_found", "session_not_found"),
     ),
     Route(
         method="GET", path="/jwks.json", handler=api.jwks, summary="The public keys",
@@ -127,6 +143,12 @@ class Api:
         if declared is not None and declared.isdigit() and int(declared[:20]) > BODY_LIMIT:
             return Refusal("body_too_large")
         return None
+
+    def waits(self, request: Request) -> bool:
+        """Whether the answer may be held back on purpose: then whoever serves it looks whether the client is there."""
+        methods = self._find(request.path[len(self.prefix) :]) or {}
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        return route is not None and route.waits
 
     async def answer(self, request: Request) -> Response:
         """Answer a request that `owns` said is ours. Never raises: a fault of the store is 503, a defect is 500."""

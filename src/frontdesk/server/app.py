@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import logging
 
-from frontdesk.adapters.messages import Disconnected, Receive, Scope, Send, deny, read_body, request_of, respond
+from frontdesk.adapters.messages import (
+    Disconnected,
+    Receive,
+    Scope,
+    Send,
+    deny,
+    read_body,
+    request_of,
+    respond,
+    unless_gone,
+)
 from frontdesk.clock import TIMER, Clock, Timer
 from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
@@ -68,6 +78,10 @@ class Application:
         else:
             await self._answer(scope, receive, send)
 
+    def leave(self) -> None:
+        """The process is about to end: whoever waits for the revocation log is answered now."""
+        self.root.gate.feed.end()
+
     async def _live(self, receive: Receive, send: Send) -> None:
         """The lifespan protocol: what a started server holds is given back in the reverse order."""
         await receive()
@@ -77,9 +91,11 @@ class Application:
             _logger.error("the desk cannot be opened: %s %s", error.message, error.detail)  # noqa: TRY400 - says it all
             await send({"type": "lifespan.startup.failed", "message": error.message})
             return
+        self.root.gate.feed.begin()
         self._maintenance.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        self.leave()
         await self._maintenance.stop()
         await self.desk.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -99,7 +115,8 @@ class Application:
         body = None if refusal is not None else await read_body(receive)
         if body is None:
             return self.root.problem(request, Refusal("body_too_large"))
-        return await self.root.answer(request.with_body(body) if body else request)
+        answering = self.root.answer(request.with_body(body) if body else request)
+        return await (unless_gone(receive, answering) if self.root.waits(request) else answering)
 
     def _as_seen(self, scope: Scope) -> Scope:
         """The scope with the scheme that the browser used: that of `base_url`, where TLS ends in front of us.

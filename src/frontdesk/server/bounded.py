@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with a bound on what a client may send beside a body."""
+"""uvicorn's HTTP protocol with a bound on what a client may send beside a body, and on what a shutdown waits for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from frontdesk.endpoints.http import problem_document
 from frontdesk.errors import Refusal
+from frontdesk.server.app import Application
 
 LONGEST_HEAD: Final = 64 * 1024
 """Octets of request line, headers, chunk sizes and trailers of one request. Cookie headers over 8 KiB are answered by
@@ -23,7 +24,11 @@ _ANSWER: Final = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends a connection whose request has more than `LONGEST_HEAD` octets that belong to no body."""
+    """Ends a connection whose request has more than `LONGEST_HEAD` octets that belong to no body.
+
+    A shutdown waits for the requests under way, and tells each connection before it does: then those that wait for the
+    revocation log are answered, and need not be waited for (`Application.leave`).
+    """
 
     _unfinished = False
     _beside_body = 0
@@ -36,6 +41,11 @@ class BoundedHttp(HttpToolsProtocol):
             if getattr(self.cycle, "response_complete", True):
                 self.transport.write(_ANSWER)
             self.transport.close()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if isinstance(self.app, Application):
+            self.app.leave()
 
     def on_message_begin(self) -> None:
         self._unfinished = True

@@ -47,6 +47,10 @@ class Root:
         """`body_too_large` from the declared length, before anything is read."""
         return self._api.accepts_body(request)
 
+    def waits(self, request: Request) -> bool:
+        """Whether the answer may be held back on purpose."""
+        return self._api.owns(request.path) and self._api.waits(request)
+
     async def answer(self, request: Request) -> Response:
         """Answer. Whatever goes wrong is logged and answered 500; nothing is granted by it."""
         try:

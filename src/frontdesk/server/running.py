@@ -98,13 +98,17 @@ def _run_workers(settings: ServerSettings, supervisor: _Supervisor) -> int:
 
 
 async def prepare(settings: ServerSettings) -> None:
-    """Open the store once before anybody is served.
+    """Open the store once before anybody is served; in development mode it is brought up to date first.
 
     Creates database and key file, so that workers meet them complete, and finds what is wrong while one sentence can
     still say it. Closed again: what is open must not pass to another process.
     """
     desk = build_server_desk(settings)
     try:
+        if settings.dev:
+            steps = await desk.store.migrate()
+            if steps:
+                _logger.info("the store was brought up to date: %s", ", ".join(steps))
         await desk.open()
     finally:
         await desk.close()

@@ -25,6 +25,7 @@ from frontdesk.service.hashing import PasswordHasher
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.keys import MasterKeys, TokenBytes
 from frontdesk.service.refresh import Refreshed, Refresher
+from frontdesk.service.services import Services
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
 from frontdesk.service.tokens import RESERVED_CLAIMS, Tokens
@@ -61,6 +62,7 @@ class Desk:
         self.clock = clock or (StoreClock() if store.is_remote else SystemClock())
         self.keys = KeyRing(store, master, settings.realm, token_bytes)
         self.audit = audit or Audit()
+        self.services = Services(store, settings.realm, clock=self.clock, audit=self.audit, token_bytes=token_bytes)
         self._hasher = hasher
         tokens = Tokens(settings, master, self.keys, token_bytes)
         self._tokens = tokens

@@ -10,7 +10,7 @@ import msgspec
 
 from frontdesk.core.credentials import ID_BYTES, SALT_BYTES, encode_id
 from frontdesk.core.events import SessionEnded, SignedIn
-from frontdesk.core.sessions import CredentialKind, Epochs, RefreshEnvelope, Session, Transport
+from frontdesk.core.sessions import CredentialKind, Epochs, RefreshEnvelope, Session, Transport, is_subject
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
 from frontdesk.service.fitting import LONGEST_COOKIE_NAME, check_members, check_words, too_large
@@ -47,7 +47,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not isinstance(self.subject, str):
             raise TypeError("subject must be a str")
-        if not self.subject or len(self.subject) > 255 or not self.subject.isprintable():
+        if not is_subject(self.subject):
             raise ValueError("subject must be 1 to 255 printable characters")
         check_members(roles=self.roles, scope=self.scope, claims=self.claims, reserved=RESERVED_CLAIMS)
         check_words("amr", self.amr)
