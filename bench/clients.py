@@ -27,9 +27,7 @@ def url(database: Path) -> str:
 
 
 @contextlib.asynccontextmanager
-async def desk(
-    store: str, signing: SigningAlgorithm = "ES256", secret: str | None = None
-) -> AsyncIterator[Desk]:
+async def desk(store: str, signing: SigningAlgorithm = "ES256", secret: str | None = None) -> AsyncIterator[Desk]:
     """An open desk over the store that the URL names."""
     opened = build_desk(store, secret=secret, settings=DeskSettings(signing=signing))
     await opened.open()

@@ -49,9 +49,7 @@ def serving(
             *("taskset", "--cpu-list", cores, sys.executable, "-m", "bench.apps"),
             *(app, "--fd", str(listener.fileno()), *options),
         ]
-        process = subprocess.Popen(
-            command, pass_fds=[listener.fileno()], env={**os.environ, **(environment or {})}
-        )
+        process = subprocess.Popen(command, pass_fds=[listener.fileno()], env={**os.environ, **(environment or {})})
     try:
         _wait_until_ready(process, port)
         yield Server(process, port)

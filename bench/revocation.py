@@ -1,6 +1,6 @@
-"""How long a revocation takes to arrive everywhere: eight processes serve, one of them revokes, and the clock stops when
-the last of the eight refuses. For PostgreSQL, Redis, and services that poll a desk over HTTP; on SQLite it is counted
-whether the very next request is refused, every time.
+"""How long a revocation takes to arrive everywhere: eight processes serve, one of them revokes, and the clock stops
+when the last of the eight refuses. For PostgreSQL, Redis, and services that poll a desk over HTTP; on SQLite it is
+counted whether the very next request is refused, every time.
 
 Then the same with many live entries in the log, with what they take in memory and what a check costs beside them.
 """
@@ -94,7 +94,7 @@ def nodes(*options: str, count: int = NODES) -> Iterator[list[Process]]:
 def milliseconds_to_the_last(
     serving: Sequence[Process], revoking: Process, makes: Process, credential: str, rounds: int
 ) -> tuple[list[float], list[float]]:
-    """Per round: from the start of the revoking request, and from its acknowledgement, to the first refusal by the last."""
+    """Per round: from the start of the revoking request, and from its acknowledgement, to the refusal by the last."""
     since_start, since_acknowledged = [], []
     for number in range(rounds):
         token = makes.ask("sign_in", credential=credential, subject=f"subject-{number}")["token"]

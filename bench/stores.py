@@ -1,7 +1,8 @@
 """A protected request over each store: what a process serves, what it takes for it, and how often the store is asked.
 
-One server process on one core, wrk on the other, 16 connections, each of several clients' credentials in turn. On SQLite
-the row is read on each request; over PostgreSQL and Redis `bounded` answers from what the process holds and `strict` asks.
+One server process on one core, wrk on the other, 16 connections, each of several clients' credentials in turn. On
+SQLite the row is read on each request; over PostgreSQL and Redis `bounded` answers from what the process holds and
+`strict` asks.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ CLIENTS: Final = 200
 SECONDS: Final = 3
 ROUNDS: Final = 5
 _FRESHNESS: Final = ("bounded", "strict")
+_KINDS: Final[tuple[Literal["session", "jwt"], ...]] = ("session", "jwt")
 
 
 @dataclass(slots=True)
@@ -64,23 +66,26 @@ class Case:
             return int(answer.read())
 
 
-async def _credentials(store: str, secret: str, kind: Literal["session", "jwt"], into: Path) -> Path:
+async def _credentials(store: str, secret: str, kind: Literal["session", "jwt"]) -> str:
     async with clients.desk(store, secret=secret) as desk:
         signed = [await clients.signed_in(desk, kind) for _ in range(CLIENTS)]
-    into.write_text(
-        "\n".join(each.session_token or (each.access_token.text if each.access_token else "") for each in signed)
-    )
-    return into
+    return "\n".join(each.session_token or (each.access_token.text if each.access_token else "") for each in signed)
+
+
+def _tokens(directory: Path, name: str, store: str, secret: str) -> dict[str, Path]:
+    """Files with the credentials of each kind."""
+    files = {}
+    for kind in _KINDS:
+        files[kind] = directory / f"{name}.{kind}"
+        files[kind].write_text(asyncio.run(_credentials(store, secret, kind)), encoding="ascii")
+    return files
 
 
 def _cases(stores: dict[str, str], secret: str, directory: Path, stack: ExitStack) -> Iterator[Case]:
     environment = {"BENCH_SECRET": secret}
     yield Case("bare ASGI", stack.enter_context(serving("bare")), None, path="/bare")
     for name, url in stores.items():
-        tokens = {
-            kind: asyncio.run(_credentials(url, secret, kind, directory / f"{name}.{kind}"))  # type: ignore[arg-type]
-            for kind in ("session", "jwt")
-        }
+        tokens = _tokens(directory, name, url, secret)
         for freshness in _FRESHNESS if name != "SQLite" else ("strict",):
             options = ("--store", url, "--freshness", freshness)
             server = stack.enter_context(serving("asgi", *options, environment=environment))
