@@ -33,6 +33,7 @@ from frontdesk.service.remembered import LONGEST, Memory, Remembered
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import KEY_UNKNOWN, Tokens
 from frontdesk.service.touches import Touches
+from frontdesk.service.tracing import Silent, span
 from frontdesk.stores.protocol import ASK, Ask, Store
 from frontdesk.verifier.access_tokens import AccessClaims, principal_of_claims
 from frontdesk.verifier.flights import Flights
@@ -181,12 +182,18 @@ class BoundedAuthenticator(Authenticator):
         return _granted(remembered)
 
     async def _read_row(self, session_id: str) -> Session | None:
-        self.counts.questions += 1
-        return await self._store.read_session(self._realm, session_id)
+        with self._question("session"):
+            return await self._store.read_session(self._realm, session_id)
 
     async def _catch_up_with_keys(self) -> None:
+        with self._question("keys"):
+            await self._keys.catch_up()
+
+    def _question(self, about: str) -> Silent:
         self.counts.questions += 1
-        await self._keys.catch_up()
+        lag = self._follower.lag()
+        behind = {} if lag is None else {"lag": lag}
+        return span("frontdesk.ask_store", about=about, freshness=self._freshness, **behind)
 
     def _remember(
         self, credential: bytes, principal: Principal, session: Session, cursor: int, now: datetime
