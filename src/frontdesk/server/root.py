@@ -74,7 +74,8 @@ class Root:
         except Exception:
             _logger.exception("a request failed: %s %s", request.method, request.path)
             response = self.problem(request, Refusal("internal_error"))
-        self._metrics.refused(response.refusal)
+        if response.refusal:
+            self._metrics.refused(response.refusal)
         return with_security_headers(response, request.scheme)
 
     async def _answer(self, request: Request) -> Response:
