@@ -28,7 +28,7 @@ from frontdesk.server.metrics import COLUMNS, Metrics
 from frontdesk.server.settings import ServerSettings
 from frontdesk.server.tally import Tally
 from frontdesk.stores.memory import MemoryStore
-from tests.server.processes import PASSWORD, PATIENCE, Server, visiting
+from tests.server.processes import PASSWORD, PATIENCE, Server, run_cli, visiting
 from tests.server.test_running import children_of
 from tests.service.test_counts import GARBAGE, Seconds, decide, remote_desk, signed_in
 
@@ -331,11 +331,51 @@ def test_a_desk_on_a_remote_store_tells_its_lag_its_entries_and_its_questions(cr
 # --- who may read -----------------------------------------------------------------------------------------------------
 
 
+def test_a_service_with_the_scope_may_read_them_until_it_is_removed() -> None:
+    async def scenario(client: httpx.AsyncClient, app: Application) -> None:
+        async def status_and_code(headers: dict[str, str]) -> tuple[int, str]:
+            answer = await client.get("/metrics", headers=headers)
+            found = answer.json()["code"] if answer.status_code != 200 else ""
+            assert ("frontdesk_" in answer.text) == (answer.status_code == 200)
+            assert ("www-authenticate" in answer.headers) == (answer.status_code in {401, 403})
+            return answer.status_code, found
+
+        services = app.desk.services
+        reads, follows = await services.add("prometheus", ["metrics"]), await services.add("orders", ["revocations"])
+        assert reads is not None
+        assert follows is not None
+        assert await status_and_code(bearer(reads)) == (200, "")
+        assert await status_and_code({**bearer(reads), "host": "10.0.0.7:8000"}) == (200, "")
+        assert await status_and_code(bearer(follows)) == (403, "service_scope_missing")
+        await client.post("/auth/register", json=WHO)
+        person = (await enter(client, "session", "bearer"))["access_token"]
+        for headers in ({}, bearer(""), bearer("fdk_" + "A" * 43), bearer(person), {"authorization": f"Basic {reads}"}):
+            assert await status_and_code(headers) == (401, "service_unknown")
+        await services.remove("prometheus")
+        assert await status_and_code(bearer(reads)) == (401, "service_unknown")
+
+    play(scenario, open_metrics=False)
+
+
+def test_while_the_store_cannot_be_asked_nobody_is_known_and_503_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(client: httpx.AsyncClient, app: Application) -> None:
+        async def fail(*_: object) -> None:
+            raise StoreBusyError("locked")
+
+        reads = await app.desk.services.add("prometheus", ["metrics"])
+        assert reads is not None
+        monkeypatch.setattr(app.desk.store, "service_by_digest", fail)
+        answer = await client.get("/metrics", headers=bearer(reads))
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+
+    play(scenario, open_metrics=False)
+
+
 def test_in_development_mode_they_are_open_to_this_machine_under_its_own_names() -> None:
     async def scenario(client: httpx.AsyncClient, app: Application) -> None:
         assert (await client.get("/metrics")).status_code == 200
         rebound = await client.get("/metrics", headers={"host": "evil.example"})
-        assert rebound.status_code in {401, 404}
+        assert (rebound.status_code, rebound.json()["code"]) == (401, "service_unknown")
 
     play(scenario, dev=True, open_metrics=False)
 
@@ -488,8 +528,9 @@ def test_the_sum_is_right_whichever_worker_counted_and_whichever_tells_and_when_
 
 
 def test_no_credential_no_id_and_no_address_of_the_run_is_in_the_figures(tmp_path: Path) -> None:
-    with Server(tmp_path, "--set", "open_metrics=true") as server, visiting(server) as visitor:
-        seen = [*WHO.values(), "127.0.0.1", str(tmp_path)]
+    with Server(tmp_path) as server, visiting(server) as visitor:
+        [credential_of_service] = run_cli(tmp_path, "services", "add", "prometheus", "--scope", "metrics")
+        seen = [*WHO.values(), "127.0.0.1", str(tmp_path), credential_of_service, "prometheus"]
         visitor.ask("POST", "/auth/register", WHO)
         for credential in ("session", "jwt", "jwe"):
             for transport in ("cookie", "bearer"):
@@ -505,7 +546,7 @@ def test_no_credential_no_id_and_no_address_of_the_run_is_in_the_figures(tmp_pat
         visitor.ask("POST", "/auth/login", {**WHO, "password": "a-wrong-one"})
         keys = httpx.get(f"{server.url}/auth/jwks.json", trust_env=False).json()["keys"]
         seen += ["a-wrong-one", (tmp_path / "frontdesk.db.key").read_text().strip(), *(key["kid"] for key in keys)]
-        text = httpx.get(f"{server.url}/metrics", trust_env=False).text
+        text = httpx.get(f"{server.url}/metrics", headers=bearer(credential_of_service), trust_env=False).text
     assert len(seen) > 20
     assert [word for word in seen if word in text] == []
     assert sum(figures(text)[f"frontdesk_sign_ins_total{{{kind},cookie}}"] for kind in ("session", "jwt", "jwe")) == 3

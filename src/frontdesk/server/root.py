@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from frontdesk.endpoints.gate import Gate
+from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import NO_STORE, NOSNIFF, Header, Request, Response, json_response, problem
 from frontdesk.endpoints.openapi import Description, Json
 from frontdesk.endpoints.routes import Api
-from frontdesk.errors import Refusal
+from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.pages import Pages
 from frontdesk.server.metrics import CONTENT_TYPE, Metrics
 
@@ -38,8 +38,8 @@ _EVERYWHERE: Final[tuple[Header, ...]] = (
 class Root:
     """Answers every request of the server, faults included.
 
-    metrics: where refusals are counted, and what `/metrics` tells to everybody with `open_metrics` and, under the names
-    that are served, in development mode.
+    metrics: where refusals are counted, and what `/metrics` tells: to services with the scope `metrics`, to everybody
+    with `open_metrics` and, under the names that are served, in development mode.
     """
 
     def __init__(
@@ -102,17 +102,26 @@ class Root:
         return json_response(200, description)
 
     async def _tell_metrics(self, request: Request) -> Response:
-        """The figures. Under any name, since each machine is asked by its address."""
+        """The figures. Under any name, since each machine is asked by its address: a credential decides, not a host."""
         if request.method not in {"GET", "HEAD"}:
             return problem(Refusal("method_not_allowed")).with_headers((b"allow", b"GET, HEAD"))
         if not self._is_open_to(request):
-            return self.problem(request, Refusal("not_found"))
+            refusal = await self._service_refusal(request)
+            if refusal is not None:
+                return self.problem(request, refusal)
         headers = ((b"content-type", CONTENT_TYPE), NO_STORE, NOSNIFF)
         return Response(status=200, headers=headers, body=await self._metrics.text())
 
     def _is_open_to(self, request: Request) -> bool:
         # A developer's browser must not tell the figures to a site that has given itself the address of this machine.
         return self._open_metrics or (self._dev and self.gate.settings.serves(request.header(b"host")))
+
+    async def _service_refusal(self, request: Request) -> Refusal | None:
+        try:
+            service = await self.gate.desk.services.authenticate(request.header(b"authorization"), "metrics")
+        except (StoreError, OverloadedError) as error:
+            return unavailable(error)
+        return service if isinstance(service, Refusal) else None
 
     def problem(self, request: Request, refusal: Refusal) -> Response:
         """A refusal as a page or as a problem document, as the client prefers."""
