@@ -31,7 +31,13 @@ MACHINE_PATH = (
 PRIVATE_KEY = "-----BEGIN [A-Z ]*" + "PRIVATE KEY-----"
 
 FRAMEWORKS = {"click", "django", "fastapi", "flask", "jinja2", "litestar", "pydantic", "rich", "starlette", "typer"}
-DRIVERS = {"apsw", "argon2", "asyncpg", "httpx", "redis", "uvicorn"}
+DRIVERS = {"apsw", "argon2", "asyncpg", "httpx", "opentelemetry", "prometheus_client", "redis", "uvicorn"}
+IMPORTED_AS = {
+    "argon2-cffi": "argon2",
+    "opentelemetry-api": "opentelemetry",
+    "prometheus-client": "prometheus_client",
+}
+"""Distributions whose package has another name."""
 
 FUNCTION_LINES = 60
 CLASS_LINES = 350
@@ -170,7 +176,7 @@ def test_the_source_imports_nothing_that_is_not_declared() -> None:
         *(name for extra in project["optional-dependencies"].values() for name in extra),
     ]
     distributions = {re.split(r"[^\w-]", requirement)[0] for requirement in declared}
-    known = {"argon2" if name == "argon2-cffi" else name for name in distributions}
+    known = {IMPORTED_AS.get(name, name) for name in distributions}
     imported = {
         name.partition(".")[0]
         for path in MODULES

@@ -42,6 +42,7 @@ def play(scenario: Scenario, *, url: str = "http://localhost", **settings: Any) 
         ("/signin", 200, "text/html"),
         ("/signup", 200, "text/html"),
         ("/healthz", 200, "application/json"),
+        ("/metrics", 401, "application/problem+json"),
         ("/auth/health", 200, "application/json"),
         ("/auth/me", 401, "application/problem+json"),
         ("/.well-known/jwks.json", 200, "application/jwk-set+json"),

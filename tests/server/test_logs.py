@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from frontdesk.server import logs
 from frontdesk.server.logs import JsonFormatter, TextFormatter
 
+SERVICE_CREDENTIAL = "fdk_MOfJm6rrWKD9GyD4xbV1ggFDZof8iDUnEsT9vfR8nUx"
 SESSION_TOKEN = "fds_AVkElsdkWaIpHUEupU6B07vMIE-plmoITssx_xCX6tILbVSKn3z34S_S5GNVmX1wkmrJFGCPR8PKgvdGeWR3PBBT"
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 FORGED = 'x\n{"level": "info", "message": "forged"}\r\x1b[2J\u202e\u2028\x85'
@@ -90,7 +91,10 @@ def test_an_exception_is_one_json_member_or_indented_lines() -> None:
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
-@pytest.mark.parametrize("credential", [SESSION_TOKEN, SESSION_TOKEN.replace("fds_", "fdr_"), JWT, JWT + "..x"])
+@pytest.mark.parametrize(
+    "credential",
+    [SESSION_TOKEN, SESSION_TOKEN.replace("fds_", "fdr_"), SERVICE_CREDENTIAL, JWT, JWT + "..x"],
+)
 def test_a_credential_that_reaches_a_line_is_taken_out(formatter: logging.Formatter, credential: str) -> None:
     for made in (record("got %s!", credential), record("x", path=f"/a/{credential}"), failed(f"bad {credential}")):
         line = formatter.format(made)

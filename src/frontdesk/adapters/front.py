@@ -11,6 +11,7 @@ from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.routes import Api
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import RefusedError
+from frontdesk.service.authenticate import Counts
 from frontdesk.service.desk import Desk
 
 
@@ -30,6 +31,17 @@ class Front:
         self._attempts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = (
             weakref.WeakKeyDictionary()
         )
+
+    @property
+    def lag(self) -> float | None:
+        """How many seconds this process's picture of the revocations may be behind; 0 where the store is always asked,
+        None before a first complete picture."""
+        return self.desk.lag
+
+    @property
+    def counts(self) -> Counts:
+        """How requests were decided so far in this process."""
+        return self.desk.counts
 
     async def open(self) -> None:
         """Open the desk; whoever calls meanwhile shares the attempt. Raises ConfigurationError or StoreError."""

@@ -59,12 +59,16 @@ class Request(Discreet, msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Response(Discreet, msgspec.Struct, frozen=True, kw_only=True):
-    """One response. Cookies are kept apart so that each name is set at most once."""
+    """One response. Cookies are kept apart so that each name is set at most once.
+
+    `refusal` is the code of the refusal that this answers, "" for none: for who counts; the client reads the body.
+    """
 
     status: int
     headers: tuple[Header, ...] = ()
     body: bytes = b""
     cookies: CookieChanges = CookieChanges()
+    refusal: str = ""
 
     def header_list(self) -> list[Header]:
         """All headers in ASGI form; whoever sets a cookie is never stored by a cache."""
@@ -121,6 +125,7 @@ def problem(refusal: Refusal, *, cookies: CookieChanges | None = None) -> Respon
         headers=((b"content-type", b"application/problem+json"), NO_STORE, *_JSON_POLICY, *problem_headers(refusal)),
         body=msgspec.json.encode(problem_document(refusal)),
         cookies=cookies or CookieChanges(),
+        refusal=refusal.code,
     )
 
 

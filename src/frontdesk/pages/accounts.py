@@ -184,7 +184,16 @@ def _again(
 ) -> Response:
     values = _values(gate, filled)
     values["mistake"] = mistake
-    return render.page(request, template, status=mistake.status, headers=mistake.headers, **values, notice="", who=None)
+    return render.page(
+        request,
+        template,
+        status=mistake.status,
+        headers=mistake.headers,
+        code=mistake.code,
+        **values,
+        notice="",
+        who=None,
+    )
 
 
 def _values(gate: Gate, filled: Filled) -> dict[str, Any]:

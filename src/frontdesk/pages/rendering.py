@@ -69,9 +69,10 @@ class Renderer:
         status: int = 200,
         headers: tuple[Header, ...] = (),
         cookies: CookieChanges | None = None,
+        code: str = "",
         **values: Any,
     ) -> Response:
-        """A page. `values` are escaped where they are shown."""
+        """A page. `values` are escaped where they are shown. `code` is that of the refusal that it tells."""
         nonce = self._nonce()
         text = self._templates.get_template(template).render(
             nonce=nonce, root=root_of(request), path=request.path, **values
@@ -81,6 +82,7 @@ class Renderer:
             headers=(_HTML, *page_headers(request.scheme, nonce, self._form_action), *headers),
             body=text.encode(),
             cookies=cookies or CookieChanges(),
+            refusal=code,
         )
 
     def redirect(self, request: Request, target: str, *, cookies: CookieChanges | None = None) -> Response:
@@ -103,6 +105,7 @@ class Renderer:
             "problem.html",
             status=refusal.status,
             headers=(*problem_headers(refusal), *headers),
+            code=refusal.code,
             refusal=refusal,
             sentence=wording.sentence(refusal),
         )

@@ -20,8 +20,11 @@ from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import Request, Response
 from frontdesk.errors import ConfigurationError, FrontdeskError, Refusal
+from frontdesk.server.metrics import Metrics
 from frontdesk.server.root import Root
 from frontdesk.server.settings import ServerSettings
+from frontdesk.server.tally import Tally
+from frontdesk.service.audit import Audit
 from frontdesk.service.desk import Desk
 from frontdesk.service.maintenance import Maintenance
 from frontdesk.wiring import build_desk
@@ -32,7 +35,7 @@ _logger = logging.getLogger("frontdesk.server")
 _LONGEST_PATH = 200
 
 
-def build_server_desk(settings: ServerSettings, *, clock: Clock | None = None) -> Desk:
+def build_server_desk(settings: ServerSettings, *, clock: Clock | None = None, audit: Audit | None = None) -> Desk:
     """The desk of a server; ConfigurationError for a weak or missing secret, and where no key file can be written."""
     try:
         return build_desk(
@@ -41,6 +44,7 @@ def build_server_desk(settings: ServerSettings, *, clock: Clock | None = None) -
             settings=settings.desk(),
             hashing=settings.hash_parameters(),
             clock=clock,
+            audit=audit,
         )
     except OSError as error:
         raise ConfigurationError(
@@ -51,7 +55,7 @@ def build_server_desk(settings: ServerSettings, *, clock: Clock | None = None) -
 class Application:
     """ASGI 3. Pages and API are `Root`'s; here are lifespan, bodies, the scheme, and the log of requests.
 
-    timer: seconds that only grow; measures how long a request took.
+    timer: seconds that only grow; measures how long a request took. tally: where the workers of one server count.
     """
 
     def __init__(
@@ -60,10 +64,19 @@ class Application:
         *,
         clock: Clock | None = None,
         timer: Timer = TIMER,
+        tally: Tally | None = None,
     ) -> None:
         self.settings = settings
-        self.desk = build_server_desk(settings, clock=clock)
-        self.root = Root(Gate(self.desk, settings.edge()), title=settings.title, dev=settings.dev)
+        self.metrics = Metrics(tally)
+        self.desk = build_server_desk(settings, clock=clock, audit=Audit((self.metrics.note,)))
+        self.metrics.watch(self.desk)
+        self.root = Root(
+            Gate(self.desk, settings.edge()),
+            self.metrics,
+            title=settings.title,
+            dev=settings.dev,
+            open_metrics=settings.open_metrics,
+        )
         self._maintenance = Maintenance(self.desk.store, self.desk.clock, rotate=self.desk.rotate_keys)
         self._timer = timer
         self._https = settings.public_scheme == "https"
@@ -93,11 +106,13 @@ class Application:
             return
         self.root.gate.feed.begin()
         self._maintenance.start()
+        self.metrics.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.leave()
         await self._maintenance.stop()
         await self.desk.close()
+        await self.metrics.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

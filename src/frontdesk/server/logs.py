@@ -16,8 +16,8 @@ from typing import Final, TextIO
 
 _LONGEST: Final = 16_384
 # Nothing logs a credential. Should one reach a line all the same, inside the text of somebody's exception, it goes no
-# further: session and refresh tokens, and anything that looks like a JWS or a JWE.
-_CREDENTIAL: Final = re.compile(r"fd[sr]_[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}")
+# further: session and refresh tokens, credentials of services, and anything that looks like a JWS or a JWE.
+_CREDENTIAL: Final = re.compile(r"fd[srk]_[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 
 

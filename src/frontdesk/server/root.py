@@ -1,4 +1,4 @@
-"""What the server answers where: the API below its prefix, the pages, two aliases, its description in
+"""What the server answers where: the API below its prefix, the pages, two aliases, its figures, its description in
 development mode, 404 for the rest."""
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Final
 
 import msgspec
 
-from frontdesk.endpoints.gate import Gate
-from frontdesk.endpoints.http import Header, Request, Response, json_response, problem
+from frontdesk.endpoints.gate import Gate, unavailable
+from frontdesk.endpoints.http import NO_STORE, NOSNIFF, Header, Request, Response, json_response, problem
 from frontdesk.endpoints.openapi import Description, Json
 from frontdesk.endpoints.routes import Api
-from frontdesk.errors import Refusal
+from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.pages import Pages
+from frontdesk.server.metrics import CONTENT_TYPE, Metrics
 
 _logger = logging.getLogger("frontdesk")
 
@@ -35,10 +36,25 @@ _EVERYWHERE: Final[tuple[Header, ...]] = (
 
 
 class Root:
-    """Answers every request of the server, faults included."""
+    """Answers every request of the server, faults included.
 
-    def __init__(self, gate: Gate, *, title: str = "Frontdesk", dev: bool = False) -> None:
+    metrics: where refusals are counted, and what `/metrics` tells: to services with the scope `metrics`, to everybody
+    with `open_metrics` and, under the names that are served, in development mode.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        metrics: Metrics,
+        *,
+        title: str = "Frontdesk",
+        dev: bool = False,
+        open_metrics: bool = False,
+    ) -> None:
         self.gate = gate
+        self._metrics = metrics
+        self._dev = dev
+        self._open_metrics = open_metrics
         self._description = _describe(gate, title) if dev else None
         self._api = Api(gate)
         self._pages = Pages(gate, title=title, dev=dev)
@@ -58,10 +74,14 @@ class Root:
         except Exception:
             _logger.exception("a request failed: %s %s", request.method, request.path)
             response = self.problem(request, Refusal("internal_error"))
+        if response.refusal:
+            self._metrics.refused(response.refusal)
         return with_security_headers(response, request.scheme)
 
     async def _answer(self, request: Request) -> Response:
         alias = _ALIASES.get(request.path)
+        if request.path == "/metrics":
+            return await self._tell_metrics(request)
         # Health is told to whoever asks, under any name: probes call a machine by its address, and the answer
         # depends on no host.
         if request.path != "/healthz" and not self.gate.settings.serves(request.header(b"host")):
@@ -80,6 +100,28 @@ class Root:
         if request.method not in {"GET", "HEAD"}:
             return problem(Refusal("method_not_allowed")).with_headers((b"allow", b"GET, HEAD"))
         return json_response(200, description)
+
+    async def _tell_metrics(self, request: Request) -> Response:
+        """The figures. Under any name, since each machine is asked by its address: a credential decides, not a host."""
+        if request.method not in {"GET", "HEAD"}:
+            return problem(Refusal("method_not_allowed")).with_headers((b"allow", b"GET, HEAD"))
+        if not self._is_open_to(request):
+            refusal = await self._service_refusal(request)
+            if refusal is not None:
+                return self.problem(request, refusal)
+        headers = ((b"content-type", CONTENT_TYPE), NO_STORE, NOSNIFF)
+        return Response(status=200, headers=headers, body=await self._metrics.text())
+
+    def _is_open_to(self, request: Request) -> bool:
+        # A developer's browser must not tell the figures to a site that has given itself the address of this machine.
+        return self._open_metrics or (self._dev and self.gate.settings.serves(request.header(b"host")))
+
+    async def _service_refusal(self, request: Request) -> Refusal | None:
+        try:
+            service = await self.gate.desk.services.authenticate(request.header(b"authorization"), "metrics")
+        except (StoreError, OverloadedError) as error:
+            return unavailable(error)
+        return service if isinstance(service, Refusal) else None
 
     def problem(self, request: Request, refusal: Refusal) -> Response:
         """A refusal as a page or as a problem document, as the client prefers."""

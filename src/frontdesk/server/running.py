@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from types import FrameType
 from typing import Final
 
@@ -24,7 +25,9 @@ from frontdesk.server import logs
 from frontdesk.server.app import Application, build_server_desk
 from frontdesk.server.bounded import BoundedHttp
 from frontdesk.server.files import StoreFiles
+from frontdesk.server.metrics import COLUMNS
 from frontdesk.server.settings import ServerSettings
+from frontdesk.server.tally import Tally
 
 _BACKLOG: Final = 2048
 _LEAVING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -68,10 +71,11 @@ def run(settings: ServerSettings) -> int:
     logs.configure(settings.log_format, dev=settings.dev)
     with listen(settings) as listener:
         announce = functools.partial(_announce, settings, listener, StoreFiles(settings))
-        config = uvicorn_config(settings)
         if settings.workers == 1:
-            return _run_alone(settings, _Server(config, announce), listener)
-        return _run_workers(settings, _Supervisor(config, [listener], announce))
+            return _run_alone(settings, _Server(uvicorn_config(settings), announce), listener)
+        with closing(Tally.shared(COLUMNS)) as tally:
+            config = uvicorn_config(settings, tally)
+            return _run_workers(settings, _Supervisor(config, [listener], announce))
 
 
 def _run_alone(settings: ServerSettings, server: _Server, listener: socket.socket) -> int:
@@ -138,10 +142,13 @@ def _why_not(error: OSError, settings: ServerSettings) -> str:
     return f"cannot listen on {settings.host}: {error.strerror}; choose another address with --host"
 
 
-def uvicorn_config(settings: ServerSettings) -> uvicorn.Config:
-    """How uvicorn is run. It trusts no X-Forwarded header: `trusted_proxies` decides, and only about addresses."""
+def uvicorn_config(settings: ServerSettings, tally: Tally | None = None) -> uvicorn.Config:
+    """How uvicorn is run. It trusts no X-Forwarded header: `trusted_proxies` decides, and only about addresses.
+
+    tally: where its workers count, if there are several.
+    """
     return uvicorn.Config(
-        functools.partial(_application, settings),
+        functools.partial(_application, settings, tally),
         factory=True,
         workers=settings.workers,
         http=BoundedHttp,
@@ -159,13 +166,13 @@ def uvicorn_config(settings: ServerSettings) -> uvicorn.Config:
     )
 
 
-def _application(settings: ServerSettings) -> Application:
+def _application(settings: ServerSettings, tally: Tally | None) -> Application:
     """The application of this process, which may be a worker: then logs are its own, and it ends with its parent."""
     logs.configure(settings.log_format, dev=settings.dev)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), name="frontdesk-parent", daemon=True).start()
-    return Application(settings)
+    return Application(settings, tally=tally)
 
 
 def _end_with(parent: multiprocessing.process.BaseProcess) -> None:

@@ -69,6 +69,7 @@ class ServerSettings:
     limit_concurrency: int = 0
     shutdown_timeout: timedelta = timedelta(seconds=10)
     log_format: LogFormat = "auto"
+    open_metrics: bool = False
 
     def __post_init__(self) -> None:
         self._check_listening()
@@ -233,6 +234,7 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "limit_concurrency": reading.whole,
         "shutdown_timeout": reading.duration,
         "log_format": reading.one_of("auto", "json", "text"),
+        "open_metrics": reading.flag,
     }
 )
 """How the value of each setting is read."""

@@ -24,6 +24,7 @@ from frontdesk.service.hashing import Owner, PasswordHasher
 from frontdesk.service.keys import TokenBytes
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
+from frontdesk.service.tracing import traced
 from frontdesk.stores.protocol import Store
 from frontdesk.verifier.follow import Hear
 
@@ -88,6 +89,7 @@ class Accounts:
         )
         return account
 
+    @traced("frontdesk.sign_in")
     async def sign_in(
         self,
         email: str,
@@ -154,6 +156,7 @@ class Accounts:
             return None
         return await self._store.account_by_email(self._settings.realm, address)
 
+    @traced("frontdesk.revoke", kind="subject")
     async def remove(self, who: str, *, origin: Origin | None = None) -> Account | None:
         """Delete the account with this address or id and end all its sessions, at once and for good (ASVS 7.4.2).
 

@@ -56,16 +56,21 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Counts:
-    """How requests were decided so far, in this process.
+    """How requests with a credential were decided so far, in this process. Plain integers, which only grow.
 
     `local`: from what the node holds, a row read on this machine included. `asked`: the store was asked over a
-    network. `stale`: of these, because local state was too old to be believed.
+    network, whether or not it could answer. `stale`: of these, because local state was too old to be believed.
+    `questions`: what was sent over the network for that. Requests share questions, so they may be fewer than `asked`;
+    one request may need two, for the keys and for the row.
     """
 
-    __slots__ = ("asked", "local", "stale")
+    __slots__ = ("asked", "local", "questions", "stale")
 
     def __init__(self) -> None:
-        self.local = self.asked = self.stale = 0
+        self.local = self.asked = self.stale = self.questions = 0
+
+    def __repr__(self) -> str:
+        return f"Counts(local={self.local}, asked={self.asked}, stale={self.stale}, questions={self.questions})"
 
 
 class Authenticator:
@@ -86,7 +91,10 @@ class Authenticator:
         now = self._clock.now()
         claim = self._read(credential, now)
         if isinstance(claim, Refusal):
-            return ASK if claim is KEY_UNKNOWN else claim
+            if claim is KEY_UNKNOWN:
+                return ASK
+            self.counts.local += 1
+            return claim
         session = self._store.peek_session(self._realm, claim.session_id)
         if session is ASK:
             return ASK
@@ -102,6 +110,7 @@ class Authenticator:
         strict: the answer rests on the store as it is after this call, and carries the row.
         """
         del strict  # it always is
+        self.counts.local += 1
         now = self._clock.now()
         if not credential.startswith(WITHOUT_KEY):
             await self._keys.catch_up()

@@ -33,6 +33,7 @@ from frontdesk.service.remembered import LONGEST, Memory, Remembered
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import KEY_UNKNOWN, Tokens
 from frontdesk.service.touches import Touches
+from frontdesk.service.tracing import Silent, span
 from frontdesk.stores.protocol import ASK, Ask, Store
 from frontdesk.verifier.access_tokens import AccessClaims, principal_of_claims
 from frontdesk.verifier.flights import Flights
@@ -87,28 +88,18 @@ class BoundedAuthenticator(Authenticator):
             if outcome is not ASK:
                 return outcome
         now = self._clock.now()
-        claim = await self._claim(credential, now)
-        if isinstance(claim, Refusal):
+        claim = self._read(credential, now)
+        # A key that was given up is in the index; a new one, and what a stale index lacks, the store knows.
+        by_key = not credential.startswith(WITHOUT_KEY) and (claim is KEY_UNKNOWN or not self._is_fresh())
+        if isinstance(claim, Refusal) and not by_key:
+            self.counts.local += 1
             return claim
         self.counts.asked += 1
-        self.counts.stale += not self._is_fresh()
-        known = self._follower.cursor  # before the row is read: it is as new as that, at least
-        session = await self._rows.ask(
-            claim.session_id, lambda: self._store.read_session(self._realm, claim.session_id)
-        )
-        outcome = self._decide(claim, session, transport, now)
-        idle = isinstance(outcome, Refusal) and outcome.code == "session_idle"
-        if idle and await self._touches.write(claim.session_id):
-            # It was used here a moment ago, and that was not written yet.
-            return await self.check(credential, transport, strict=strict)
-        if isinstance(outcome, Refusal) or session is None:
-            self._memory.drop(credential)
-            return outcome
-        if self._is_revoked(claim, session):
-            # The store has lost what this node knows; it will be told again.
-            return _REVOKED
-        remembered = self._remember(credential, outcome.principal, session, known, now)
-        return _granted(remembered)
+        self.counts.stale += not strict and self._freshness == "bounded" and not self._follower.is_fresh()
+        if by_key:
+            await self._key_versions.ask("keys", self._catch_up_with_keys)
+            claim = self._read(credential, now)
+        return claim if isinstance(claim, Refusal) else await self._decide_by_row(credential, claim, transport)
 
     async def settle(self) -> None:
         await super().settle()
@@ -172,15 +163,37 @@ class BoundedAuthenticator(Authenticator):
 
     # --- from the store ---------------------------------------------------------------------------------------
 
-    async def _claim(self, credential: bytes, now: datetime) -> Claim | Refusal:
-        claim = self._read(credential, now)
-        if credential.startswith(WITHOUT_KEY):
-            return claim
-        if claim is KEY_UNKNOWN or not self._is_fresh():
-            # A key that was given up is in the index; a new one, and what a stale index lacks, the store knows.
-            await self._key_versions.ask("keys", self._keys.catch_up)
-            return self._read(credential, now)
-        return claim
+    async def _decide_by_row(self, credential: bytes, claim: Claim, transport: Transport) -> Authenticated | Refusal:
+        now = self._clock.now()
+        known = self._follower.cursor  # before the row is read: it is as new as that, at least
+        session = await self._rows.ask(claim.session_id, lambda: self._read_row(claim.session_id))
+        outcome = self._decide(claim, session, transport, now)
+        idle = isinstance(outcome, Refusal) and outcome.code == "session_idle"
+        if idle and await self._touches.write(claim.session_id):
+            # It was used here a moment ago, and that was not written yet.
+            return await self._decide_by_row(credential, claim, transport)
+        if isinstance(outcome, Refusal) or session is None:
+            self._memory.drop(credential)
+            return outcome
+        if self._is_revoked(claim, session):
+            # The store has lost what this node knows; it will be told again.
+            return _REVOKED
+        remembered = self._remember(credential, outcome.principal, session, known, now)
+        return _granted(remembered)
+
+    async def _read_row(self, session_id: str) -> Session | None:
+        with self._question("session"):
+            return await self._store.read_session(self._realm, session_id)
+
+    async def _catch_up_with_keys(self) -> None:
+        with self._question("keys"):
+            await self._keys.catch_up()
+
+    def _question(self, about: str) -> Silent:
+        self.counts.questions += 1
+        lag = self._follower.lag()
+        behind = {} if lag is None else {"lag": lag}
+        return span("frontdesk.ask_store", about=about, freshness=self._freshness, **behind)
 
     def _remember(
         self, credential: bytes, principal: Principal, session: Session, cursor: int, now: datetime

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets as random
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
 from frontdesk.service.tokens import RESERVED_CLAIMS, Tokens
 from frontdesk.service.touches import Touches
+from frontdesk.service.tracing import span, traced
 from frontdesk.stores.protocol import Ask, Store
 from frontdesk.verifier.follow import Follower
 from frontdesk.verifier.store_clock import StoreClock
@@ -129,7 +131,7 @@ class Desk:
             self.store,
             self.settings.realm,
             self.clock,
-            append_again=self.store.append_again,
+            append_again=self._append_again,
             max_staleness=self.settings.max_staleness,
             trust_stale=self.settings.insecure_trust_stale,
             boot=timers[0],
@@ -137,6 +139,13 @@ class Desk:
         )
         follower.when_applied(self._refuse_keys)
         return follower
+
+    async def _append_again(self, entries: Sequence[Entry], now: datetime) -> int:
+        """The log has another history: tell it what this node knows."""
+        with span("frontdesk.log_restarted", entries=len(entries)) as told:
+            appended = await self.store.append_again(entries, now)
+            told.tell(appended=appended)
+            return appended
 
     def _authenticator_with(self, tokens: Tokens) -> Authenticator:
         if self.follower is None:
@@ -174,6 +183,7 @@ class Desk:
         every = self.settings.key_rotation or None
         return self._report_keys(await self.keys.rotate(self.clock.now(), every=every, at_once=at_once))
 
+    @traced("frontdesk.revoke", kind="key")
     async def give_up_key(self, key_id: str) -> Plan:
         """A key fell into other hands: every token of it is refused from now on, in every process on the store.
 
@@ -202,6 +212,7 @@ class Desk:
         """The session of an authentic credential even if it has expired or ended: for log-out only."""
         return await self._authenticator.identify(credential, transport)
 
+    @traced("frontdesk.refresh")
     async def refresh(
         self,
         token: bytes,
@@ -215,6 +226,7 @@ class Desk:
 
     # --- sign-in ----------------------------------------------------------------------------------------------
 
+    @traced("frontdesk.sign_in")
     async def sign_in(
         self,
         grant: Grant,
@@ -276,6 +288,7 @@ class Desk:
         """The subject's standing sessions, newest first."""
         return await self.store.list_sessions(self.settings.realm, subject, self.clock.now())
 
+    @traced("frontdesk.revoke", kind="session")
     async def end(self, session_id: str, *, reason: EndReason, subject: str | None = None, address: str = "") -> bool:
         """End one session, at once and for good. False: there is none (or it is not `subject`'s)."""
         now = self.clock.now()
@@ -287,6 +300,7 @@ class Desk:
             self._report_end(ended.session, reason, address)
         return True
 
+    @traced("frontdesk.revoke", kind="subject")
     async def end_all(
         self, subject: str, *, keep: str | None = None, reason: EndReason = "revoked", address: str = ""
     ) -> int:
@@ -302,6 +316,7 @@ class Desk:
             )
         return len(ended)
 
+    @traced("frontdesk.revoke", kind="all")
     async def end_everyone(self, *, reason: EndReason = "revoked", address: str = "") -> int:
         """End every session of the realm; how many. Sign-ins in flight are refused too. Accounts and keys stay.
 
