@@ -226,7 +226,7 @@ def test_every_refusal_can_be_a_page_with_the_status_of_its_code(code: str) -> N
     play(scenario)
 
 
-CHALLENGED = {"step_up_required", "scope_missing"}
+CHALLENGED = {"step_up_required", "scope_missing", "service_scope_missing"}
 
 
 def test_a_jar_that_overflows_is_answered_431_with_the_means_to_empty_it() -> None:
