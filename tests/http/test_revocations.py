@@ -262,8 +262,8 @@ def play(site: Site, scenario: Scenario) -> None:
         transport = httpx.ASGITransport(site.app)
         async with httpx.AsyncClient(transport=transport, base_url="https://testserver", headers=headers) as client:
             await scenario(site, lambda query: client.get(f"{LOG}?{query}"))
-        await until(lambda: len(asyncio.all_tasks()) == 1)
         await site.front.close()
+        await until(lambda: len(asyncio.all_tasks()) == 1)
 
     asyncio.run(run())
 

@@ -94,5 +94,6 @@ def test_every_code_has_a_sentence(code: str) -> None:
 
 @pytest.mark.parametrize("code", [code for code, entry in CODES.items() if entry.status == 401])
 def test_whoever_is_signed_out_learns_why_unless_there_was_nothing(code: str) -> None:
-    nothing = {"not_signed_in", "invalid_credentials", "service_unknown"}
-    assert bool(wording.notice(Refusal(code))) is (code not in nothing)
+    # A service is a program and visits no page.
+    nobody = {"not_signed_in", "invalid_credentials", "service_unknown"}
+    assert bool(wording.notice(Refusal(code))) is (code not in nobody)

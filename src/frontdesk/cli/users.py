@@ -79,7 +79,8 @@ def unlock(
         say(f"no failed sign-ins are counted for {email}")
 
 
-@app.command()
+# Somebody may name the subject, and some begin with a dash: that is no address, and no option either.
+@app.command(context_settings={"ignore_unknown_options": True})
 def remove(
     email: Annotated[str, typer.Argument(help="The address of the account.")],
     *,
