@@ -119,6 +119,15 @@ class RedisServer:
         finally:
             self.resume()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let everything that writes, and whatever the store asks, wait; this server still answers us."""
+        self.call("CLIENT", "PAUSE", "600000", "WRITE")
+        try:
+            yield
+        finally:
+            self.call("CLIENT", "UNPAUSE")
+
     def call(self, *words: str | bytes | int | float) -> Any:
         """The answer to one command, over a connection of its own."""
         with self.client() as client:

@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from frontdesk.errors import ConfigurationError, OverloadedError, StoreError
-from frontdesk.stores.redis.connecting import Connector, hang_up
+from frontdesk.stores.redis.connecting import Connector, hang_up, is_quiet
 from frontdesk.stores.redis.faults import leads_nowhere, store_error, timed_out
 from frontdesk.stores.redis.listening import Listening
 from frontdesk.stores.redis.names import Names
@@ -147,7 +147,7 @@ class Client:
     def abandon(self) -> bool:
         """Let everything go, when the loop has ended. Whether it ended well, that is, cancelled its tasks first, as
         `asyncio.run` does; else this hangs up, and the objects must be kept: no transport closes without its loop."""
-        for connection in self._idle:
+        for connection in (*self._idle, *self.listening.connections):
             hang_up(connection)
         return self._keeper.done()
 
@@ -191,9 +191,9 @@ class Client:
     async def _connection(self) -> AbstractConnection:
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_connected and not await connection.can_read():
+            if is_quiet(connection):
                 return connection
-            await connection.disconnect(nowait=True)  # the server has closed it
+            await connection.disconnect(nowait=True)
         return await self._connector.connect()
 
     async def _renew(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -104,6 +105,19 @@ class Connector:
         finally:
             await connection.disconnect(nowait=True)
         return None if answer is None else (answer[0].decode(), int(answer[1]))
+
+
+def is_quiet(connection: AbstractConnection) -> bool:
+    """Whether a connection that nobody uses can be used: it stands, and nothing has arrived, which would be its end.
+
+    The socket itself is asked, since the event loop may not have come to it yet.
+    """
+    writer = connection._writer  # noqa: SLF001 - redis-py tells what its parser has read, and no more
+    if writer is None or writer.is_closing():
+        return False
+    arrived = select.poll()
+    arrived.register(writer.get_extra_info("socket"), select.POLLIN)
+    return not arrived.poll(0)
 
 
 def hang_up(connection: AbstractConnection) -> None:

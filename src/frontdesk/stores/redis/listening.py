@@ -31,7 +31,8 @@ class Listening:
         self._wanted = asyncio.Event()
         self._subscribed = asyncio.Event()
         self._waiting: set[asyncio.Event] = set()
-        self._connection: AbstractConnection | None = None
+        self.connections: list[AbstractConnection] = []
+        """The one that is subscribed, if there is one."""
         self._ended = False
 
     async def until_entries(self, read: Callable[[], Awaitable[Poll]], seconds: float) -> Poll:
@@ -64,8 +65,8 @@ class Listening:
 
     async def renew(self) -> None:
         """Subscribe again, over a new connection."""
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
+        for connection in self.connections:
+            await connection.disconnect(nowait=True)
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -85,14 +86,14 @@ class Listening:
             async with asyncio.timeout(self._seconds):
                 await connection.send_command("SUBSCRIBE", self._channel)
                 await connection.read_response()
-            self._connection = connection
+            self.connections.append(connection)
             self._subscribed.set()
             self._wake()  # what was appended while nobody listened is not announced again
             while True:
                 await self._hear(connection)
                 self._wake()
         finally:
-            self._connection = None
+            self.connections.clear()
             await connection.disconnect(nowait=True)
 
     async def _hear(self, connection: AbstractConnection) -> None:

@@ -38,7 +38,7 @@ _NEEDED: Final = (
     "ZRANGEBYLEX KEY - +",
     "ZRANGEBYSCORE KEY 0 1",
     "ZREM KEY member",
-    "PUBLISH channel message",
+    "PUBLISH KEY message",
     "INFO",
     "TIME",
 )
@@ -50,7 +50,7 @@ async def prepare(line: Line, history: str) -> tuple[str, ...]:
 
     ConfigurationError for a storage of a newer version, and for a user who may not do what the store needs.
     """
-    forbidden = await line.run(_PERMITTED, [line.names.meta], *_NEEDED)
+    forbidden = await line.run(_PERMITTED, [line.names.log], *_NEEDED)
     if forbidden is not None:
         raise ConfigurationError(
             f"the Redis user may not run {forbidden.decode()} on keys that begin with {line.names.base}; "
