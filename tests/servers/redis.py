@@ -128,7 +128,7 @@ class RedisServer:
         finally:
             self.call("CLIENT", "UNPAUSE")
 
-    def call(self, *words: str | bytes | int | float) -> Any:
+    def call(self, *words: str | bytes | float) -> Any:
         """The answer to one command, over a connection of its own."""
         with self.client() as client:
             return client.execute_command(*words)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-
-import msgspec
 
 from frontdesk.stores.redis import RedisStore
 from frontdesk.stores.redis.rows import _made, entry_of
@@ -50,8 +48,11 @@ def require_whole(server: RedisServer) -> None:
                     assert client.hget(f"{PREFIX}session:{realm}:{each.decode()}", "subject") is not None
                     indexed[f"{realm}:{each.decode()}"] = score
         sessions = {key.removeprefix("session:") for key in keys if key.startswith("session:")}
-        standing = {each: client.hget(f"{PREFIX}session:{each}", "made") for each in sessions
-                    if not client.hexists(f"{PREFIX}session:{each}", "ended_at")}
+        standing = {
+            each: client.hget(f"{PREFIX}session:{each}", "made")
+            for each in sessions
+            if not client.hexists(f"{PREFIX}session:{each}", "ended_at")
+        }
         assert unended == standing.keys() == indexed.keys()
         assert {each: float(_made(made).created_at) for each, made in standing.items()} == indexed
         entries = [entry_of(packed) for packed in client.zrange(PREFIX + "log", 0, -1)]
@@ -62,5 +63,9 @@ def require_whole(server: RedisServer) -> None:
         assert client.zcard(PREFIX + "said") == len([entry for entry in entries if entry.kind != "changed"])
         expected = {f"session:{each}" for each in sessions} | {f"log:{number}" for number in numbers}
         expected |= {key for key in keys if key.startswith(("attempt:", "once:"))}
-        expected |= {key for key in keys if key.startswith("key:") and client.hget(PREFIX + key, "state") in {b"old", b"compromised"}}
+        expected |= {
+            key
+            for key in keys
+            if key.startswith("key:") and client.hget(PREFIX + key, "state") in {b"old", b"compromised"}
+        }
         assert removable == expected

@@ -40,7 +40,9 @@ def test_a_url_says_where_the_server_is(url: str, text: str, places: tuple[tuple
     assert (str(address), address.places) == (text, places)
 
 
-@pytest.mark.parametrize("place", ["redis://{}@cache", "rediss://{}@cache/1", "unix://{}@/run/s", "redis+sentinel://{}@a,b/s"])
+@pytest.mark.parametrize(
+    "place", ["redis://{}@cache", "rediss://{}@cache/1", "unix://{}@/run/s", "redis+sentinel://{}@a,b/s"]
+)
 def test_a_url_says_who_we_are(place: str) -> None:
     for who, username in ((f":{QUOTED}", ""), (f"desk:{QUOTED}", "desk")):
         address = parse(place.format(who))

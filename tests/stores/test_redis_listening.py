@@ -77,17 +77,16 @@ def test_a_lost_subscription_is_made_again_and_nothing_is_missed(server: RedisSe
 
 def test_what_a_message_says_is_not_believed(server: RedisServer) -> None:
     async def scenario() -> None:
-        async with opened(server.url) as store:
-            async with waiting(store) as task:
-                await listens(server)
-                for message in ("", "7", "*1\r\n$4\r\nPING\r\n", "\x00" * 100_000):
-                    expect(server.call("PUBLISH", LOG, message), 1)
-                await store.check()
-                for _ in range(10):
-                    await store.poll(0)
-                assert not task.done()
-                await append(store)
-                expect((await task).entries, await log(store))
+        async with opened(server.url) as store, waiting(store) as task:
+            await listens(server)
+            for message in ("", "7", "*1\r\n$4\r\nPING\r\n", "\x00" * 100_000):
+                expect(server.call("PUBLISH", LOG, message), 1)
+            await store.check()
+            for _ in range(10):
+                await store.poll(0)
+            assert not task.done()
+            await append(store)
+            expect((await task).entries, await log(store))
 
     asyncio.run(scenario())
 
@@ -109,7 +108,9 @@ def test_who_may_not_listen_polls_when_the_time_is_up(server: RedisServer) -> No
 
 
 def test_a_restart_ends_the_waiting_with_a_fault_or_the_news(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with RedisServer(tmp_path_factory.mktemp("redis"), options={"appendonly": "yes", "appendfsync": "always"}) as server:
+    with RedisServer(
+        tmp_path_factory.mktemp("redis"), options={"appendonly": "yes", "appendfsync": "always"}
+    ) as server:
 
         async def scenario() -> None:
             async with opened(server.url) as store:

@@ -1,4 +1,4 @@
-"""What a server must be like to hold a store, and how one is reached: each refusal is one sentence that says what to do."""
+"""What a server must be like to hold a store, and how it is reached. A refusal is one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ def test_the_first_step_is_taken_once_whoever_takes_it(redis_server: RedisServer
 def test_data_of_a_newer_version_is_refused(redis_server: RedisServer) -> None:
     asyncio.run(use(redis_server.url))
     redis_server.call("HSET", "{frontdesk}:meta", "schema", "2")
-    assert re.search("version 2, made by a newer Frontdesk; .* install the newer one", asyncio.run(refusal(redis_server.url)))
+    assert re.search(
+        "version 2, made by a newer Frontdesk; .* install the newer one", asyncio.run(refusal(redis_server.url))
+    )
     asyncio.run(use(redis_server.url + "?prefix=other"))
 
 

@@ -37,7 +37,9 @@ class Line:
         self._limit = limit
         self._outstanding = 0
         self._probe: Command = ("DEL", names.nothing)
-        self._wait: Command = ("WAIT", limits.wait_replicas, int(limits.seconds * 750))
+        # The server looks for those whose time is up ten times a second.
+        wait_ms = max(int(limits.seconds * 750) - 100, 1)
+        self._wait: Command = ("WAIT", limits.wait_replicas, wait_ms)
         self._replicas = limits.wait_replicas
 
     @property
@@ -51,28 +53,32 @@ class Line:
         replica refuses to attempt. What else may keep a primary from writing does not matter here.
         """
         *answers, probe = await self._exchange(*commands, self._probe)
-        for answer in (*answers, probe if isinstance(probe, ReadOnlyError) else None):
-            if isinstance(answer, Exception):
-                raise answer
+        for reply in (*answers, probe):
+            if isinstance(reply, Exception) and (reply is not probe or isinstance(reply, ReadOnlyError)):
+                raise reply
         return answers
 
     async def run(self, script: Script, keys: Sequence[Value], *arguments: Value) -> Any:
         """The outcome of a script; of one that writes, when as many replicas have it as are waited for."""
-        after = self._probe if not script.writes else self._wait if self._replicas else None
-        rest = () if after is None else (after,)
-        answer, *more = await self._exchange(("EVALSHA", script.sha, len(keys), *keys, *arguments), *rest)
+        rest = () if script.writes else (self._probe,)
+        answer, *probe = await self._exchange(("EVALSHA", script.sha, len(keys), *keys, *arguments), *rest)
         if isinstance(answer, NoScriptError):  # the server has not seen it yet, or was started anew
-            answer, *more = await self._exchange(("EVAL", script.text, len(keys), *keys, *arguments), *rest)
-        if isinstance(answer, Exception):
-            raise answer
-        for confirmed in more:
-            if isinstance(confirmed, Exception) and (script.writes or isinstance(confirmed, ReadOnlyError)):
-                raise confirmed
-            if script.writes and confirmed < self._replicas:
-                raise StoreError(
-                    "too few replicas acknowledged the write in time", detail=f"{confirmed} of {self._replicas}"
-                )
+            answer, *probe = await self._exchange(("EVAL", script.text, len(keys), *keys, *arguments), *rest)
+        for reply in (answer, *probe):
+            if isinstance(reply, Exception) and (reply is answer or isinstance(reply, ReadOnlyError)):
+                raise reply
+        if script.writes and self._replicas:
+            await self._wait_for_replicas()
         return answer
+
+    async def _wait_for_replicas(self) -> None:
+        """Return when enough of them have what this connection has written, and all that it saw."""
+        (confirmed,) = await self._exchange(self._wait)
+        if isinstance(confirmed, Exception):
+            raise confirmed
+        if confirmed < self._replicas:
+            detail = f"{confirmed} of {self._replicas}"
+            raise StoreError("too few replicas acknowledged the write in time", detail=detail)
 
     async def _exchange(self, *commands: Command) -> list[Any]:
         """Send commands at once and return what is answered, errors of the server included.

@@ -47,8 +47,7 @@ class Clients:
             if loop is asyncio.get_running_loop():
                 await client.close()
             elif loop.is_running():
-                with suppress(RuntimeError):  # it was closed just now
-                    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.close(), loop))
+                await _close_elsewhere(client, loop, self._settings.limits.seconds)
             else:
                 _abandon(client)
 
@@ -63,6 +62,20 @@ _all: Final[WeakSet[Clients]] = WeakSet()
 _kept: Final[list[Client]] = []
 """Clients that a fork copied into this process, or whose loop left them as they were. Kept for ever: collecting them
 would meddle with the parent's connections, or complain that nobody has closed them."""
+
+
+async def _close_elsewhere(client: Client, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """Close a client in its own loop, which may come to its end meanwhile: then it closes the client itself."""
+    here, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # nobody waits here any more
+            here.call_soon_threadsafe(closed.set)
+
+    with suppress(RuntimeError, TimeoutError):
+        loop.call_soon_threadsafe(lambda: loop.create_task(client.close()).add_done_callback(tell))
+        async with asyncio.timeout(seconds):
+            await closed.wait()
 
 
 def _abandon(client: Client) -> None:

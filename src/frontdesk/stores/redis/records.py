@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -112,11 +112,16 @@ async def clear_attempts(line: Line, realm: str, key: bytes) -> bool:
     return bool(await line.run(_CLEAR_ATTEMPTS, (line.names.removable, tally), line.names.removal(tally)))
 
 
+async def _tallies(line: Line, at: Sequence[str]) -> list[bytes | None]:
+    (packed,) = await line.ask(("MGET", *at))
+    return list(packed)
+
+
 async def _move(line: Line, realm: str, keys: AttemptKeys, decided: Callable[[Tallies], Tallies]) -> None:
     """Store what is decided on the tallies if they are still the same then; else decide again."""
     at = [line.names.attempt(realm, key) for key in (keys.account, keys.network, keys.pair)]
     while True:
-        (packed,) = await line.ask(("MGET", *at))
+        packed = await _tallies(line, at)
         before = Tallies(*map(tally_of, packed))
         after = decided(before)
         if after == before:
