@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.requirements import demanded, find_chromium, find_vectors
+from tests.requirements import demanded, find_chromium, find_redis, find_vectors
+from tests.servers.redis import RedisServer
 
 # Examples are derived from the test itself and nothing is remembered, so a run says the same as the one before.
 settings.register_profile("frontdesk", derandomize=True, deadline=None, database=None)
@@ -41,3 +43,11 @@ def chromium() -> Path:
 def vectors() -> Path:
     """The directory of published test vectors."""
     return find_vectors()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis server that all tests share: each leaves its settings as they were, and minds keys of its own only."""
+    find_redis()
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server

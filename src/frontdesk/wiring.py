@@ -21,13 +21,15 @@ from frontdesk.stores.protocol import Store
 SECRET_VARIABLE = "FRONTDESK_SECRET"  # noqa: S105 - the name of a variable
 _MEMORY = "memory:"
 _SQLITE = "sqlite:///"
+_REDIS = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
 
 
 def open_store(url: str) -> Store:
     """The store that `url` names; it is opened later. ConfigurationError for a URL that names none.
 
     `sqlite:///app.db` is relative to the working directory, `sqlite:////srv/app.db` absolute; `memory:` keeps
-    everything in this process and forgets it.
+    everything in this process and forgets it. `redis://:password@host:6379/0`, `rediss://`, `unix://` and
+    `redis+sentinel://` need `frontdesk[redis]`.
     """
     if url == _MEMORY:
         from frontdesk.stores.memory import MemoryStore  # noqa: PLC0415 - lazy: one driver per process
@@ -38,7 +40,20 @@ def open_store(url: str) -> Store:
 
         return SQLiteStore(sqlite_path(url), token_bytes=random.token_bytes)
     scheme = url.partition(":")[0]
-    raise ConfigurationError(f"no store is called {scheme!r}; write sqlite:///app.db, or memory: for tests")
+    if scheme in _REDIS:
+        return _redis_store(url)
+    raise ConfigurationError(f"no store is called {scheme!r}; write sqlite:///app.db, redis://…, or memory: for tests")
+
+
+def _redis_store(url: str) -> Store:
+    try:
+        from frontdesk.stores.redis import RedisStore  # noqa: PLC0415 - lazy: one driver per process
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise ConfigurationError("this store needs its driver: install frontdesk[redis]") from error
+
+    return RedisStore(url, token_bytes=random.token_bytes)
 
 
 def sqlite_path(url: str) -> Path:
