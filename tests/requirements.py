@@ -26,6 +26,7 @@ class Need(StrEnum):
 
     BROWSER = "browser"
     NPM = "npm"
+    POSTGRESQL = "postgresql"
     SERVER = "server"
     VECTORS = "vectors"
 
@@ -60,6 +61,14 @@ def find_npm_jose() -> tuple[Path, Path]:
     if not (modules / "node_modules" / "jose").is_dir() or not node.is_file():
         missing(Need.NPM, "npm's jose is not installed; `make test` fetches it when the npm registry can be reached")
     return node, modules
+
+
+def find_postgresql() -> Path:
+    """The programs that Debian's package `postgresql-15` installs; ends the test when there are none."""
+    programs = Path("/usr/lib/postgresql/15/bin")
+    if not (programs / "postgres").is_file():
+        missing(Need.POSTGRESQL, "PostgreSQL 15 is not installed (Debian: postgresql-15)")
+    return programs
 
 
 def find_vectors(environ: Mapping[str, str] = os.environ) -> Path:

@@ -21,13 +21,15 @@ from frontdesk.stores.protocol import Store
 SECRET_VARIABLE = "FRONTDESK_SECRET"  # noqa: S105 - the name of a variable
 _MEMORY = "memory:"
 _SQLITE = "sqlite:///"
+_POSTGRESQL = ("postgresql://", "postgres://")
 
 
 def open_store(url: str) -> Store:
     """The store that `url` names; it is opened later. ConfigurationError for a URL that names none.
 
     `sqlite:///app.db` is relative to the working directory, `sqlite:////srv/app.db` absolute; `memory:` keeps
-    everything in this process and forgets it.
+    everything in this process and forgets it. `postgresql://user:password@host:5432/database` needs
+    `frontdesk[postgresql]`.
     """
     if url == _MEMORY:
         from frontdesk.stores.memory import MemoryStore  # noqa: PLC0415 - lazy: one driver per process
@@ -37,8 +39,19 @@ def open_store(url: str) -> Store:
         from frontdesk.stores.sqlite import SQLiteStore  # noqa: PLC0415 - lazy: one driver per process
 
         return SQLiteStore(sqlite_path(url), token_bytes=random.token_bytes)
+    if url.startswith(_POSTGRESQL):
+        try:
+            from frontdesk.stores.postgresql import PostgreSQLStore  # noqa: PLC0415 - lazy: one driver per process
+        except ModuleNotFoundError as error:
+            if error.name != "asyncpg":
+                raise
+            raise ConfigurationError("this store needs its driver: install frontdesk[postgresql]") from error
+
+        return PostgreSQLStore(url, token_bytes=random.token_bytes)
     scheme = url.partition(":")[0]
-    raise ConfigurationError(f"no store is called {scheme!r}; write sqlite:///app.db, or memory: for tests")
+    raise ConfigurationError(
+        f"no store is called {scheme!r}; write sqlite:///app.db, postgresql://…, or memory: for tests"
+    )
 
 
 def sqlite_path(url: str) -> Path:

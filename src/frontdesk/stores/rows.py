@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,7 +17,8 @@ from frontdesk.core.services import Service, ServiceScope
 from frontdesk.core.sessions import Epochs, Session
 from frontdesk.errors import StoreCorruptError
 
-Row = Sequence[Any]
+Row = Iterable[Any]
+"""The values of one row, in the order of the columns."""
 
 SESSION_COLUMNS: Final = (
     "realm, id, subject, credential, transport, refresh_in, remember, created_at, auth_time, last_seen_at, expires_at,"
