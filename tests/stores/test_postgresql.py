@@ -1,4 +1,4 @@
-"""The contract on PostgreSQL: an empty store for each rule, and behind a slow wrapper."""
+"""The contract on PostgreSQL: an empty store for each rule. It gives way to others by itself."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from frontdesk.stores.postgresql import PostgreSQLStore
 from frontdesk.stores.protocol import Store
-from frontdesk.testing.slow_store import SlowStore
 from frontdesk.testing.store_suite import StoreSuite
 from tests.servers.postgresql import PostgreSQL, database_of
+from tests.stores.on_postgresql import opened
 
 
 class TestPostgreSQLStore(StoreSuite):
@@ -24,17 +23,13 @@ class TestPostgreSQLStore(StoreSuite):
 
     @asynccontextmanager
     async def open_store(self) -> AsyncIterator[Store]:
-        async with self.server.store_database() as self.url, self.another(PostgreSQLStore(self.url)) as store:
+        async with self.server.store_database() as self.url, opened(self.url) as store:
             yield store
 
     @asynccontextmanager
     async def another(self, store: Store) -> AsyncIterator[Store]:
-        other = PostgreSQLStore(self.url)
-        await other.open()
-        try:
+        async with opened(self.url) as other:
             yield other
-        finally:
-            await other.close()
 
     async def raw_dump(self, store: Store) -> bytes:
         return await self.server.files_of(self.url)
@@ -51,12 +46,3 @@ class TestPostgreSQLStore(StoreSuite):
         database = database_of(self.url)
         await self.server.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = {read_only}")
         await self.server.disconnect(self.url)
-
-
-class TestSlowPostgreSQLStore(TestPostgreSQLStore):
-    """Every call gives way before and after."""
-
-    @asynccontextmanager
-    async def open_store(self) -> AsyncIterator[Store]:
-        async with super().open_store() as store:
-            yield SlowStore(store)

@@ -39,7 +39,8 @@ _HOLD: Final = f"SELECT {SESSION_COLUMNS} FROM frontdesk.sessions WHERE realm = 
 _HOLD_FREE: Final = f"{_HOLD} FOR UPDATE SKIP LOCKED"
 _HOLD_ALL: Final = f"{_HOLD} ORDER BY id FOR UPDATE"
 _EXISTING: Final = "SELECT id FROM frontdesk.sessions WHERE realm = $1 AND id = ANY($2::text[])"
-# Compare and set, although the rows are locked: a row that is not as it was read is not overwritten.
+# Compare and set, although the rows are locked: a row that is not as it was read is not overwritten. By `end_reason`,
+# which is null exactly when `ended_at` is: the index of what has not ended would be a way through a whole realm.
 _WRITE: Final = """
 UPDATE frontdesk.sessions AS held
 SET generation = written.generation, parent = written.parent, minted_at = written.minted_at,
@@ -47,7 +48,7 @@ SET generation = written.generation, parent = written.parent, minted_at = writte
 FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
         $9::bigint[], $10::text[])
     AS written (id, was_generation, was_parent, generation, parent, minted_at, last_seen_at, ended_at, end_reason)
-WHERE held.realm = $1 AND held.id = written.id AND held.ended_at IS NULL
+WHERE held.realm = $1 AND held.id = written.id AND held.end_reason IS NULL
     AND held.generation = written.was_generation AND held.parent = written.was_parent
 """
 

@@ -20,7 +20,7 @@ _KEEP_ENDED: Final = timedelta(days=7)
 _END_AGAIN: Final = """
 UPDATE frontdesk.sessions SET ended_at = $3, end_reason = 'revoked'
 FROM unnest($1::text[], $2::text[]) AS lost (realm, id)
-WHERE sessions.realm = lost.realm AND sessions.id = lost.id AND ended_at IS NULL
+WHERE sessions.realm = lost.realm AND sessions.id = lost.id AND end_reason IS NULL
 """
 _RAISE_SUBJECTS: Final = """
 INSERT INTO frontdesk.subjects AS held (realm, subject, epoch)

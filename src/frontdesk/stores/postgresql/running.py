@@ -161,6 +161,8 @@ class Runner:
                 self._pool.drop_idle()
             except FAULTS as fault:
                 self._proved_at = None
+                if isinstance(fault, TimeoutError) and not call.begun:
+                    raise UnreachableError("no connection to the server was free in time") from None
                 if left == 0 or not worth_another_try(fault):
                     raise store_error(fault) from None
         raise UnreachableError("the connections to the server are lost again and again")

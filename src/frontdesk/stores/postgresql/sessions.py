@@ -24,9 +24,9 @@ _SELECT: Final = f"SELECT {SESSION_COLUMNS} FROM frontdesk.sessions WHERE realm 
 _FIND: Final = f"{_SELECT} AND id = $2"
 _UNENDED: Final = f"{_SELECT} AND subject = $2 AND ended_at IS NULL ORDER BY created_at, id"
 _HOLD_SUBJECT: Final = f"{_SELECT} AND subject = $2 AND ended_at IS NULL ORDER BY id FOR UPDATE"
-_HOLD_MEETING: Final = (
-    f"{_SELECT} AND (subject = $2 AND ended_at IS NULL OR id = ANY($3::text[])) ORDER BY id FOR UPDATE"
-)
+_HOLD_MEETING: Final = f"""{_SELECT} AND id = ANY($3::text[] || ARRAY(
+    SELECT id FROM frontdesk.sessions WHERE realm = $1 AND subject = $2 AND ended_at IS NULL
+)) ORDER BY id FOR UPDATE"""  # noqa: S608
 _INSERT: Final = f"INSERT INTO frontdesk.sessions ({SESSION_COLUMNS}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING"  # noqa: S608
 _EPOCHS: Final = """
 SELECT coalesce((SELECT epoch FROM frontdesk.realms WHERE realm = $1), 0),
@@ -36,7 +36,7 @@ SELECT coalesce((SELECT epoch FROM frontdesk.realms WHERE realm = $1), 0),
 _END: Final = """
 UPDATE frontdesk.sessions SET ended_at = $3, end_reason = ended.reason
 FROM unnest($2::text[], $4::text[]) AS ended (id, reason)
-WHERE realm = $1 AND sessions.id = ended.id AND ended_at IS NULL
+WHERE realm = $1 AND sessions.id = ended.id AND end_reason IS NULL
 """
 # By the index of what has not ended; no row is read into Python. Who holds the whole realm needs no order.
 _END_REALM: Final = """
