@@ -74,7 +74,7 @@ async def _credentials(store: str, secret: str, kind: Literal["session", "jwt"])
 
 def _tokens(directory: Path, name: str, store: str, secret: str) -> dict[str, Path]:
     """Files with the credentials of each kind."""
-    files = {}
+    files: dict[str, Path] = {}
     for kind in _KINDS:
         files[kind] = directory / f"{name}.{kind}"
         files[kind].write_text(asyncio.run(_credentials(store, secret, kind)), encoding="ascii")
@@ -114,7 +114,7 @@ def main() -> None:
             for case in cases:
                 case.measure()
                 if number == 0:  # the first round fills what a process holds
-                    case.loads.clear(), case.microseconds.clear(), case.lookups.clear()
+                    case.loads, case.microseconds, case.lookups = [], [], []
         heading(
             "A protected request over each store, one process on one core",
             "store, credential, freshness", "requests/s", "µs of CPU", "p50 ms", "p99 ms", "look-ups per request",

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.requirements import demanded, find_chromium, find_redis, find_vectors
+from tests.requirements import demanded, find_chromium, find_postgresql, find_redis, find_vectors
+from tests.servers.postgresql import PostgreSQL
 from tests.servers.redis import RedisServer
 
 # Examples are derived from the test itself and nothing is remembered, so a run says the same as the one before.
@@ -37,6 +38,13 @@ def pytest_configure() -> None:
 def chromium() -> Path:
     """Debian's Chromium, for Playwright's `executable_path`."""
     return find_chromium()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server for the whole run, which syncs nothing. Tests make databases of their own on it."""
+    with PostgreSQL(find_postgresql()) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

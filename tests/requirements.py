@@ -31,6 +31,7 @@ class Need(StrEnum):
     NETNS = "netns"
     NPM = "npm"
     REDIS = "redis"
+    POSTGRESQL = "postgresql"
     SERVER = "server"
     VECTORS = "vectors"
 
@@ -73,6 +74,14 @@ def find_redis() -> Path:
     if found is None:
         missing(Need.REDIS, "redis-server is not installed")
     return found
+
+
+def find_postgresql() -> Path:
+    """The programs that Debian's package `postgresql-15` installs; ends the test when there are none."""
+    programs = Path("/usr/lib/postgresql/15/bin")
+    if not (programs / "postgres").is_file():
+        missing(Need.POSTGRESQL, "PostgreSQL 15 is not installed (Debian: postgresql-15)")
+    return programs
 
 
 def find_vectors(environ: Mapping[str, str] = os.environ) -> Path:

@@ -21,6 +21,7 @@ from frontdesk.stores.protocol import Store
 SECRET_VARIABLE = "FRONTDESK_SECRET"  # noqa: S105 - the name of a variable
 _MEMORY = "memory:"
 _SQLITE = "sqlite:///"
+_POSTGRESQL = frozenset({"postgresql", "postgres"})
 _REDIS = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
 
 
@@ -28,8 +29,9 @@ def open_store(url: str) -> Store:
     """The store that `url` names; it is opened later. ConfigurationError for a URL that names none.
 
     `sqlite:///app.db` is relative to the working directory, `sqlite:////srv/app.db` absolute; `memory:` keeps
-    everything in this process and forgets it. `redis://:password@host:6379/0`, `rediss://`, `unix://` and
-    `redis+sentinel://` need `frontdesk[redis]`.
+    everything in this process and forgets it. `postgresql://user:password@host:5432/database` needs
+    `frontdesk[postgresql]`; `redis://:password@host:6379/0`, `rediss://`, `unix://` and `redis+sentinel://` need
+    `frontdesk[redis]`.
     """
     if url == _MEMORY:
         from frontdesk.stores.memory import MemoryStore  # noqa: PLC0415 - lazy: one driver per process
@@ -40,9 +42,23 @@ def open_store(url: str) -> Store:
 
         return SQLiteStore(sqlite_path(url), token_bytes=random.token_bytes)
     scheme = url.partition(":")[0]
+    if scheme in _POSTGRESQL:
+        return _postgresql_store(url)
     if scheme in _REDIS:
         return _redis_store(url)
-    raise ConfigurationError(f"no store is called {scheme!r}; write sqlite:///app.db, redis://…, or memory: for tests")
+    raise ConfigurationError(
+        f"no store is called {scheme!r}; write sqlite:///app.db, postgresql://…, redis://…, or memory: for tests"
+    )
+
+
+def _postgresql_store(url: str) -> Store:
+    try:
+        from frontdesk.stores.postgresql import PostgreSQLStore  # noqa: PLC0415 - lazy: one driver per process
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ConfigurationError("this store needs its driver: install frontdesk[postgresql]") from error
+    return PostgreSQLStore(url, token_bytes=random.token_bytes)
 
 
 def _redis_store(url: str) -> Store:
@@ -52,7 +68,6 @@ def _redis_store(url: str) -> Store:
         if error.name != "redis":
             raise
         raise ConfigurationError("this store needs its driver: install frontdesk[redis]") from error
-
     return RedisStore(url, token_bytes=random.token_bytes)
 
 

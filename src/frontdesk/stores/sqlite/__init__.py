@@ -2,7 +2,7 @@
 
 The rooms: `engine` (what stands while it is open), `opening` (the file, connections, schema), `reading`, `writing`,
 `checkpoint`, `sessions`, `stored_keys`, `services` and `records` (what the decisions do inside a transaction), `rows`
-(records as rows), `faults` (errors).
+(reading them), `faults` (errors).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, e
 from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
 from frontdesk.stores.protocol import NO_TIME, Ask, Created, Ended, NotCreated, Poll
+from frontdesk.stores.rows import session_row, subject_changes
 from frontdesk.stores.sqlite import records, services, sessions, stored_keys
 from frontdesk.stores.sqlite.engine import Engine, Settings
-from frontdesk.stores.sqlite.rows import session_row
 from frontdesk.stores.sqlite.writing import Operation
 
 __all__ = ["SQLiteStore"]
@@ -196,7 +196,7 @@ class SQLiteStore:
         claims: Mapping[str, Any] | None,
         now: datetime,
     ) -> int:
-        changes = sessions.subject_changes(roles, scope, claims)
+        changes = subject_changes(roles, scope, claims)
         return await self._write(lambda connection: sessions.update_subject(connection, realm, subject, changes, now))
 
     # --- accounts ---------------------------------------------------------------------------------------------

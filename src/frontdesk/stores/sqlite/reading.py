@@ -20,9 +20,10 @@ from frontdesk.clock import Timer
 from frontdesk.core.sessions import Session
 from frontdesk.errors import OverloadedError, StoreBusyError, StoreError
 from frontdesk.stores.protocol import ASK, Ask
+from frontdesk.stores.rows import CLAIMS, claims_from_json, session_of
 from frontdesk.stores.sqlite.faults import missing, store_error
 from frontdesk.stores.sqlite.opening import DatabaseFile, MovedProbe, Patience
-from frontdesk.stores.sqlite.rows import CLAIMS, Row, claims_from_json, session_of
+from frontdesk.stores.sqlite.rows import Row
 from frontdesk.stores.sqlite.sessions import SELECT_SESSION
 from frontdesk.stores.sqlite.stored_keys import SELECT_VERSION, version_of
 

@@ -15,15 +15,9 @@ from frontdesk.core.revocation import Entry
 from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
 from frontdesk.errors import Refusal
 from frontdesk.stores.protocol import Poll
+from frontdesk.stores.rows import ACCOUNT_COLUMNS, ENTRY_COLUMNS, account_of, account_row, entry_of
 from frontdesk.stores.sqlite import sessions, stored_keys
-from frontdesk.stores.sqlite.rows import (
-    ACCOUNT_COLUMNS,
-    ENTRY_COLUMNS,
-    account_of,
-    account_row,
-    entry_of,
-    fetch,
-)
+from frontdesk.stores.sqlite.rows import fetch
 
 _KEEP_EXPIRED: Final = timedelta(days=1)
 _KEEP_ENDED: Final = timedelta(days=7)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import apsw
 import msgspec
@@ -19,16 +19,8 @@ from frontdesk.core.rotation import Decision, decide
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.errors import StoreCorruptError
 from frontdesk.stores.protocol import Created, Ended, NotCreated
-from frontdesk.stores.sqlite.rows import (
-    SESSION_COLUMNS,
-    SESSION_PLACES,
-    claims_to_json,
-    fetch,
-    session_of,
-    session_row,
-    texts_from_json,
-    texts_to_json,
-)
+from frontdesk.stores.rows import SESSION_COLUMNS, session_of, session_row, texts_from_json
+from frontdesk.stores.sqlite.rows import SESSION_PLACES, fetch
 
 SELECT_SESSION: Final = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE realm = ? AND id = ?"  # noqa: S608
 _SELECT_OF_SUBJECT: Final = (
@@ -209,7 +201,7 @@ def update_subject(
     changes: Mapping[str, str],
     now: datetime,
 ) -> int:
-    """`changes`: column and its JSON, as `subject_changes` makes them."""
+    """`changes`: column and its JSON, as `rows.subject_changes` makes them."""
     rows = unended(connection, realm, subject)
     for column, value in changes.items():
         connection.execute(
@@ -223,20 +215,6 @@ def update_subject(
     if rows:
         append(connection, realm, "changed", subject, now)
     return sum(evaluate(row, now) is None for row in rows)
-
-
-def subject_changes(
-    roles: Sequence[str] | None, scope: Sequence[str] | None, claims: Mapping[str, Any] | None
-) -> dict[str, str]:
-    """Columns of a session and their new content; the column names are ours, never a caller's."""
-    changes = {}
-    if roles is not None:
-        changes["roles"] = texts_to_json(roles)
-    if scope is not None:
-        changes["scope"] = texts_to_json(scope)
-    if claims is not None:
-        changes["claims"] = claims_to_json(claims)
-    return changes
 
 
 def end_all(connection: apsw.Connection, rows: Iterable[Session], reason: EndReason, now: datetime) -> list[Session]:

@@ -10,7 +10,8 @@ import apsw
 
 from frontdesk.clock import span_to_micros, to_micros
 from frontdesk.core.keyring import COMPROMISED_KEPT, VERIFIES_AFTER, Move, StoredKey, applied
-from frontdesk.stores.sqlite.rows import KEY_COLUMNS, Row, fetch, key_of, key_row
+from frontdesk.stores.rows import KEY_COLUMNS, key_of, key_row
+from frontdesk.stores.sqlite.rows import Row, fetch
 from frontdesk.stores.sqlite.sessions import append
 
 SELECT_VERSION: Final = "SELECT keys_version FROM realms WHERE realm = ?"
