@@ -26,8 +26,8 @@ from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.desk import Desk
 from frontdesk.service.feed import Feed
 from frontdesk.service.refresh import Refreshed
-from frontdesk.service.tokens import KEY_UNKNOWN
 from frontdesk.stores.protocol import ASK, Ask
+from frontdesk.verifier.access_tokens import KEY_UNKNOWN
 
 _logger = logging.getLogger("frontdesk")
 
