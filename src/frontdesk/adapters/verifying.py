@@ -91,15 +91,19 @@ class VerifierMiddleware:
                 await turn_away(scope, receive, send, problem(refusal))
                 return
             credential = presented.flaw if presented.credential is None else presented.credential
-        result = credential if isinstance(credential, Refusal) else await self._check(credential, transport)
+        result: Principal | Refusal
+        if isinstance(credential, Refusal):
+            result = credential
+        else:
+            outcome = self.verifier.check_now(credential, transport)
+            result = await self._ask(credential, transport) if outcome is ASK else outcome
         if isinstance(result, Refusal) and not self._protection.admits(request.path):
             await turn_away(scope, receive, send, problem(result))
             return
         await let_through(self.app, Arrival(self, request, result), scope, receive, send)
 
-    async def _check(self, credential: bytes, transport: Transport) -> Principal | Refusal:
+    async def _ask(self, credential: bytes, transport: Transport) -> Principal | Refusal:
         try:
-            outcome = self.verifier.check_now(credential, transport)
-            return await self.verifier.check(credential, transport) if outcome is ASK else outcome
+            return await self.verifier.check(credential, transport)
         except (StoreError, OverloadedError) as error:
             return unavailable(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX
 from frontdesk.core.revocation import target_digest
@@ -77,13 +77,9 @@ class TokenReader:
         self._realm = realm
         self._of_desk = of_desk
         self._verified = jwt.Memo()
-        self._policy: dict[str, Any] = {
-            "issuer": issuer,
-            "audience": audience,
-            "leeway": leeway,
-            "record": AccessClaims,
-            "memo": self._verified,
-        }
+        self._issuer = issuer
+        self._audience = audience
+        self._leeway = leeway
         self._accepted: TokenMemo[Accepted] = TokenMemo()
 
     def read(self, token: bytes, now: datetime, keys: Sequence[Keys] | None = None) -> Accepted | Refusal | Ask:
@@ -96,7 +92,7 @@ class TokenReader:
         if known is None:
             return self._first(token, now, keys)
         try:
-            jwt.verify(token, keys[known.place], typ=known.typ, now=now, **self._policy)
+            self._verify(token, keys[known.place], known.typ, now)
         except TokenError as error:
             self._accepted.drop(token)
             return refusal_of(error)
@@ -107,7 +103,7 @@ class TokenReader:
         for place, those in enumerate(keys):
             for typ in self._types:
                 try:
-                    claims = jwt.verify(token, those, typ=typ, now=now, **self._policy)
+                    claims = self._verify(token, those, typ, now)
                 except TokenError as error:
                     if error.code not in {"key_unknown", "signature_invalid", "type_mismatch"}:
                         return _refusal(token, error)
@@ -115,10 +111,24 @@ class TokenReader:
                     if error.code == "type_mismatch":
                         continue  # of another type, perhaps
                     break  # of another key, perhaps
-                assert isinstance(claims, AccessClaims)
                 return self._accept(token, claims, those, place, typ)
         assert fault is not None
         return _refusal(token, fault)
+
+    def _verify(self, token: bytes, keys: Keys, typ: str, now: datetime) -> AccessClaims:
+        claims = jwt.verify(
+            token,
+            keys,
+            issuer=self._issuer,
+            audience=self._audience,
+            typ=typ,
+            now=now,
+            leeway=self._leeway,
+            record=AccessClaims,
+            memo=self._verified,
+        )
+        assert isinstance(claims, AccessClaims)
+        return claims
 
     def _accept(self, token: bytes, claims: AccessClaims, keys: Keys, place: int, typ: str) -> Accepted | Refusal:
         if not claims.sub:
@@ -127,14 +137,13 @@ class TokenReader:
             return _NO_SESSION
         key = jws.key_for(jws.read_header(token.partition(b".")[0]), keys)
         assert key is not None  # it has just verified the token
-        followed = self._of_desk and claims.sid is not None
         accepted = Accepted(
             claims,
             principal_of_claims(claims, self._realm, "jwt"),
             kid=key.kid,
             place=place,
             typ=typ,
-            digests=self._digests(claims.sid, claims.sub) if followed and claims.sid else ("", ""),
+            digests=self._digests(claims.sid, claims.sub) if self._of_desk and claims.sid else ("", ""),
         )
         if not any(isinstance(value, dict | list) for value in claims.extra.values()):
             # Else whoever is handed the claims could change them for the next one.
