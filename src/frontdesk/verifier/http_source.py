@@ -49,12 +49,12 @@ class _Line(msgspec.Struct, frozen=True):
 class _Page(msgspec.Struct, frozen=True):
     """What the desk answers; members that are not named here are for others."""
 
+    realm: _Text
     history: Annotated[str, Meta(min_length=1, max_length=256)]
     cursor: _Number
     head: _Number
     store_time: _Moment
     entries: Annotated[tuple[_Line, ...], Meta(max_length=PAGE)]
-    realm: _Text | None = None
 
 
 _decode: Final = msgspec.json.Decoder(_Page).decode
@@ -138,7 +138,7 @@ class HttpSource:
             return bytes(body)
 
     def _checked(self, page: _Page, asked: int) -> Poll:
-        if page.realm is not None and page.realm != self._realm:
+        if page.realm != self._realm:
             # Its digests are of another realm's sessions: none would ever be found.
             raise StoreError(f"the desk's realm is {page.realm!r}, not {self._realm!r}; say so with realm=")
         entries = tuple(
