@@ -437,7 +437,7 @@ def test_stateless_a_signed_out_token_is_good_until_it_expires() -> None:
         ({"jwks_url": "https://idp.example/keys"}, "audience= is missing"),
         ({"jwks_url": "http://idp.example/keys", "audience": "orders"}, "https"),
         ({"credential": CREDENTIAL, "issuer": "http://desk.example"}, "https"),
-        ({"credential": CREDENTIAL, "revocations_url": "http://desk.example/r"}, "https"),
+        ({"credential": CREDENTIAL, "desk_url": "http://desk.internal/auth"}, "https"),
         ({"credential": CREDENTIAL, "issuer": ""}, "whose tokens"),
         ({"credential": CREDENTIAL, "realm": ""}, "realm"),
         ({"credential": CREDENTIAL, "max_staleness": timedelta(0)}, "max_staleness"),

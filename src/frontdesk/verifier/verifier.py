@@ -62,8 +62,8 @@ class Verifier:
     audience: the `aud` that they must name, or several of which one is enough; by default the issuer, as desks have it.
     credential: of this service at the desk, with the scope `revocations`; else `FRONTDESK_SERVICE_CREDENTIAL`.
     keys: the keys, where none are fetched: secrets for HS256 or keys of `frontdesk.jose`.
-    jwks_url: where the keys are, if not at a desk. Without `credential` the issuer is a foreign one: stateless.
-    revocations_url: where the desk's log is, if not at `issuer`/auth/revocations.
+    desk_url: where the API of the desk is reached, if not at `issuer`/auth.
+    jwks_url: where the keys are, if not at the desk. By itself it speaks of a foreign issuer, and of `stateless`.
     freshness: `bounded` (needs a credential), or `stateless`. max_staleness: how far behind local state may be.
     insecure_trust_stale: believe local state however old: who signed out is let in for as long as the desk is away.
     token_types: the `typ` that tokens may name; ("JWT",) for issuers that type nothing, where an ID token for the same
@@ -83,8 +83,8 @@ class Verifier:
         audience: str | Collection[str] = "",
         credential: str | None = None,
         keys: Iterable[GivenKey] | None = None,
+        desk_url: str | None = None,
         jwks_url: str | None = None,
-        revocations_url: str | None = None,
         freshness: VerifierFreshness | None = None,
         max_staleness: timedelta = MAX_STALENESS,
         insecure_trust_stale: bool = False,
@@ -98,28 +98,28 @@ class Verifier:
     ) -> None:
         if keys is not None and jwks_url is not None:
             raise ConfigurationError("keys= and jwks_url= say both where the keys come from; take one")
-        given = credential is not None or source is not None
-        self.freshness: Final = _freshness_of(
-            freshness, given=given, foreign=jwks_url is not None, offline=keys is not None
-        )
+        followed = credential is not None or source is not None
+        foreign = jwks_url is not None and not followed and desk_url is None and freshness != "bounded"
+        self.freshness: Final = _freshness_of(freshness, followed=followed, foreign=foreign, offline=keys is not None)
         _check(issuer, token_types, leeway, realm, max_staleness)
         bounded = self.freshness == "bounded"
-        if given and not bounded:
+        if followed and not bounded:
             raise ConfigurationError('freshness="stateless" follows no log: leave credential= and source= out')
         self.issuer: Final = issuer
         self.realm: Final = realm
         self.clock: Final[Clock] = clock or (StoreClock() if bounded else SystemClock())
         self.counts = Counts()
+        desk = (desk_url or issuer.rstrip("/") + _DESK).rstrip("/")
         self._keys = _key_source(
             keys,
-            jwks_url or issuer.rstrip("/") + f"{_DESK}/jwks.json",
-            private_network=(bounded or jwks_url is None) if private_network is None else private_network,
+            jwks_url or f"{desk}/jwks.json",
+            private_network=not foreign if private_network is None else private_network,
             tls=tls,
         )
         self._reader = TokenReader(
             self._keys,
             issuer=issuer,
-            audience=_audience(audience, issuer, foreign=jwks_url is not None and not bounded),
+            audience=_audience(audience, issuer, foreign=foreign),
             types=token_types,
             realm=realm,
             of_desk=bounded,
@@ -128,13 +128,14 @@ class Verifier:
         self._source: Source | None = None
         self._follower: Follower | None = None
         if bounded:
-            url = revocations_url or issuer.rstrip("/") + f"{_DESK}/revocations"
-            self._source = source or _http_source(url, _credential(credential), realm, tls)
-            self._follower = Follower(
-                self._source, realm, self.clock, max_staleness=max_staleness, trust_stale=insecure_trust_stale
-            )
-            self._follower.when_applied(self._heard)
-            self._follower.when_restarted(self._keys.expire)
+            self._source = source or _http_source(f"{desk}/revocations", _credential(credential), realm, tls)
+            self._follower = self._follow(self._source, max_staleness, trust_stale=insecure_trust_stale)
+
+    def _follow(self, source: Source, max_staleness: timedelta, *, trust_stale: bool) -> Follower:
+        follower = Follower(source, self.realm, self.clock, max_staleness=max_staleness, trust_stale=trust_stale)
+        follower.when_applied(self._heard)
+        follower.when_restarted(self._keys.expire)
+        return follower
 
     # --- the life of it ---------------------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ def _raw(token: str | bytes) -> bytes:
 
 
 def _freshness_of(
-    freshness: VerifierFreshness | None, *, given: bool, foreign: bool, offline: bool
+    freshness: VerifierFreshness | None, *, followed: bool, foreign: bool, offline: bool
 ) -> VerifierFreshness:
     """What was asked for, or what follows from the rest. A foreign issuer never sees the credential of a desk."""
     if freshness is not None and freshness not in {"bounded", "stateless"}:
@@ -249,9 +250,9 @@ def _freshness_of(
         )
     if freshness is not None:
         return freshness
-    if foreign and not given:
+    if foreign:
         return "stateless"
-    if offline and not given:
+    if offline and not followed:
         raise ConfigurationError(f"keys= alone says nothing of revocations. A service credential is missing: {_ADVICE}")
     return "bounded"
 
