@@ -47,10 +47,11 @@ _NEVER_PUBLIC: Final = (
 )
 """Networks that the standard library's tables take for global, or that its versions disagree about."""
 _PRIVATE: Final[tuple[IPv4Network | IPv6Network, ...]] = (
-    *map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")),  # RFC 1918, 6598
-    IPv6Network("fc00::/7"),  # RFC 4193
+    *map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8")),
+    *map(IPv6Network, ("fc00::/7", "::1/128")),
 )
-"""What a private network is: nothing that is link-local, where clouds keep the credentials of their machines."""
+"""Where one's own issuer may stand (RFC 1918, 6598, 4193, and this machine). Not what is link-local: there clouds keep
+the credentials of their machines."""
 _HEADERS: Final = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
 
 _logger = logging.getLogger("frontdesk")
@@ -167,7 +168,8 @@ class RemoteKeys:
         else:
             self._held, self._received_at, self._fault = held, self._timer(), None
 
-    async def _download(self) -> bytes:
+    async def _address(self) -> str:
+        """Where the host is, after a look at every address that its name has."""
         host = self._url.host
         port = self._url.port or (443 if self._url.scheme == "https" else 80)
         addresses = await self._resolve(host, port)
@@ -176,8 +178,12 @@ class RemoteKeys:
         for address in addresses:
             found = ip_address(address.partition("%")[0])
             _refuse_private(found, loopback=is_loopback(_bracketed(host)), private_network=self._private_network)
+        return addresses[0]
+
+    async def _download(self) -> bytes:
+        host = self._url.host
+        target = self._url.copy_with(host=await self._address())
         headers = {**_HEADERS, "host": self._url.netloc.decode("ascii")}
-        target = self._url.copy_with(host=addresses[0])
         async with (
             httpx.AsyncClient(verify=self._tls or True, trust_env=False, follow_redirects=False) as client,
             client.stream("GET", target, headers=headers, extensions={"sni_hostname": host}) as answer,
@@ -232,10 +238,16 @@ def _refuse_private(address: IPv4Address | IPv6Address, *, loopback: bool, priva
         if not inner.is_loopback:
             raise RemoteKeysError(f"{address} is not on loopback, as its name says")
         return
-    if private_network and any(inner.version == network.version and inner in network for network in _PRIVATE):
+    if private_network and _is_private(address):
         return
     if not inner.is_global or inner.is_multicast or inner.is_reserved or inner.is_unspecified:
         raise RemoteKeysError(f"{address} is not a public address")
+
+
+def _is_private(address: IPv4Address | IPv6Address) -> bool:
+    """Whether one's own issuer may have this address: itself, and not carried in one of a tunnel."""
+    plain = (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+    return any(plain.version == network.version and plain in network for network in _PRIVATE)
 
 
 def _carried(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
