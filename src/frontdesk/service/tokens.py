@@ -16,7 +16,7 @@ from frontdesk.jose import jwe, jwt, strictjson
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.keys import MasterKeys, TokenBytes
 from frontdesk.service.settings import DeskSettings
-from frontdesk.verifier.access_tokens import ACCESS_TOKEN_TYPE, AccessClaims, is_encrypted
+from frontdesk.verifier.access_tokens import ACCESS_TOKEN_TYPE, AccessClaims, is_encrypted, refusal_of
 
 _JTI_LENGTH: Final = 22
 _SAMPLE: Final = {"iss": "x", "aud": "x", "exp": 0}
@@ -26,10 +26,6 @@ RESERVED_CLAIMS: Final = frozenset({
     "groups", "entitlements", "client_id", "cnf", "act", "epochs", "transport", "realm",
 })  # fmt: skip
 """Claims that an application cannot set: they mean something to a verifier."""
-
-
-KEY_UNKNOWN: Final = Refusal("credential_invalid", "No key answers to the key id of the token.")
-"""The one refusal that a fresh look into the store may change: another process may have made the key."""
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -127,12 +123,7 @@ class Tokens:
         try:
             return self._verify_expired(token, now) if expired_ok else self._verify(token, now)
         except TokenError as error:
-            if error.code == "token_expired":
-                return Refusal("token_expired")
-            if error.code == "key_unknown":
-                return KEY_UNKNOWN
-            malformed = error.code in {"token_malformed", "token_oversize"}
-            return Refusal("credential_malformed" if malformed else "credential_invalid", error.message)
+            return refusal_of(error)
 
     def _verify(self, token: bytes, now: datetime) -> AccessClaims:
         if is_encrypted(token):
