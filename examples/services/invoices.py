@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from frontdesk.fastapi import Principal, User, VerifierMiddleware, require
 from frontdesk.verifier import Verifier
 
-verifier = Verifier(issuer=os.environ["DESK"], audience="shop")
+verifier = Verifier(issuer=os.environ["DESK"], audience="invoices")
 app = FastAPI(title="invoices")
 app.add_middleware(VerifierMiddleware, verifier=verifier, protect=True, public=["/health"])
 

@@ -8,7 +8,7 @@ from frontdesk.fastapi import OptionalUser, User, VerifierMiddleware
 from frontdesk.verifier import Verifier
 
 # The credential stands in FRONTDESK_SERVICE_CREDENTIAL.
-verifier = Verifier(issuer=os.environ["DESK"], audience="shop")
+verifier = Verifier(issuer=os.environ["DESK"], audience="orders")
 app = FastAPI(title="orders")
 app.add_middleware(VerifierMiddleware, verifier=verifier)
 

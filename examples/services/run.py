@@ -89,7 +89,7 @@ def run(ports: list[int], processes: Processes) -> None:
     # A service is added before the desk runs or while it does: both look into the same file.
     add = [*FRONTDESK, "services", "add", "--scope", "revocations", *store]
     credentials = {name: subprocess.check_output([*add, name], text=True).strip() for name in ("orders", "invoices")}
-    settings = ["--base-url", desk, "--set", "audience=shop"]
+    settings = ["--base-url", desk, "--set", "audience=orders,invoices"]
     processes.start("desk", [*FRONTDESK, "serve", "--port", str(ports[0]), *store, *settings], ports[0], {})
     for name, port in zip(credentials, ports[1:], strict=True):
         serve = [sys.executable, "-m", "uvicorn", f"{name}:app", "--port", str(port)]

@@ -46,6 +46,8 @@ class Tokens:
         self._master = master
         self._ring = ring
         self._token_bytes = token_bytes
+        named = settings.audiences
+        self._audience: str | tuple[str, ...] = named[0] if len(named) == 1 else named  # one is compared faster
         self._memo = jwt.Memo()
         self._encrypted_memo = jwt.EncryptedMemo()
         self._overheads: dict[str, int] = {}
@@ -96,7 +98,7 @@ class Tokens:
             **session.claims,
             "iss": self._settings.issuer,
             "sub": session.subject,
-            "aud": self._settings.accepted_audience,
+            "aud": self._audience if isinstance(self._audience, str) else list(self._audience),
             "exp": int(expires_at.timestamp()),
             "iat": int(now.timestamp()),
             "jti": jti,
@@ -131,7 +133,7 @@ class Tokens:
                 token,
                 self._ring.decrypting,
                 issuer=self._settings.issuer,
-                audience=self._settings.accepted_audience,
+                audience=self._audience,
                 typ=ACCESS_TOKEN_TYPE,
                 now=now,
                 record=AccessClaims,
@@ -143,7 +145,7 @@ class Tokens:
             token,
             self._ring.verifying,
             issuer=self._settings.issuer,
-            audience=self._settings.accepted_audience,
+            audience=self._audience,
             typ=ACCESS_TOKEN_TYPE,
             now=now,
             record=AccessClaims,
@@ -155,7 +157,7 @@ class Tokens:
     def _verify_expired(self, token: bytes, now: datetime) -> AccessClaims:
         policy: dict[str, Any] = {
             "issuer": self._settings.issuer,
-            "audience": self._settings.accepted_audience,
+            "audience": self._audience,
             "typ": ACCESS_TOKEN_TYPE,
             "now": now,
             "record": AccessClaims,
