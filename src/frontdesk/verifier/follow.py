@@ -158,9 +158,8 @@ class Follower:
         if task is None or loop is None or task.done():
             return
         if loop is asyncio.get_running_loop():
-            while not task.done():  # a poll that comes back at this very moment may swallow one cancellation
-                task.cancel()
-                await asyncio.wait([task], timeout=_FIRST_PAUSE)
+            task.cancel()  # once: a source may be busy with closing its connection
+            await asyncio.wait([task])
         elif not loop.is_closed():
             loop.call_soon_threadsafe(task.cancel)
 
@@ -170,7 +169,8 @@ class Follower:
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE
-        # `stop` takes it out of its place: until Python 3.12 `asyncio.wait_for` below a source may lose a cancellation.
+        # `stop` takes the task out of its place: until Python 3.12 `asyncio.wait_for` in a source may lose a
+        # cancellation, and then a poll comes back as if nothing had been.
         while self._task is asyncio.current_task():
             known = self._beginnings
             try:
