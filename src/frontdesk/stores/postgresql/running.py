@@ -36,13 +36,14 @@ _PROVED_FOR: Final = 1.0
 
 _PROBE: Final = "UPDATE frontdesk.meta SET value = value WHERE name = 'history'"
 
-# The limits on the server clean up after a client that is gone. They are longer than the client's own: a COMMIT that
-# waits for a standby and is given up by the *server* is acknowledged all the same, and nobody must be there to hear it.
+# The limits on the server clean up after a client that is gone or stands still. That on a statement is longer than the
+# client's own: a COMMIT that waits for a standby and is given up by the *server* is acknowledged all the same, and
+# nobody must be there to hear it.
 # synchronous_commit=off would let a crash take back what was acknowledged, without any sign in the log that it did.
 _BEGIN: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED;"
     "SET LOCAL statement_timeout = {milliseconds};"
-    "SET LOCAL idle_in_transaction_session_timeout = {milliseconds};"
+    "SET LOCAL idle_in_transaction_session_timeout = {idle};"
     "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off';"
 )
 
@@ -79,12 +80,12 @@ class Runner:
     async def write(self, work: Work[T], locks: Collection[Lock] = (), *, long: bool = False) -> T:
         """What `work` returns, after COMMIT. It may be called several times, each time in a new transaction."""
         seconds = self._seconds * (LONG if long else 1)
-        begin = _begin(seconds) + statements(locks)
+        begin = self._begin(seconds) + statements(locks)
         return await self._perform(lambda call: self._trying(call, work, begin, seconds))
 
     async def transact(self, work: Work[T]) -> T:
         """`write` for a task that was made by `start` and counted by `accept`."""
-        return await self._trying(_Call(), work, _begin(self._seconds), self._seconds)
+        return await self._trying(_Call(), work, self._begin(self._seconds), self._seconds)
 
     async def probe(self) -> None:
         """Return if a write would go through now, or was found to a second ago. Leaves nothing behind.
@@ -131,7 +132,7 @@ class Runner:
             task.exception()  # heard, also when nobody awaits it any more
 
     async def _probe(self) -> None:
-        script = f"{_begin(self._seconds)}{_PROBE};ROLLBACK"
+        script = f"{self._begin(self._seconds)}{_PROBE};ROLLBACK"
         try:
             await self._trying(_Call(), lambda connection: connection.execute(script), None, self._seconds)
             self._proved_at = asyncio.get_running_loop().time()
@@ -167,6 +168,9 @@ class Runner:
                     raise store_error(fault) from None
         raise UnreachableError("the connections to the server are lost again and again")
 
+    def _begin(self, seconds: float) -> str:
+        return _BEGIN.format(milliseconds=int(seconds * 2000), idle=int(self._seconds * 1000))
+
     async def _attempt(self, call: _Call, work: Work[T], begin: str | None) -> T:
         connection, used = await self._pool.acquire()
         call.begun = True
@@ -187,10 +191,6 @@ async def over(task: asyncio.Task[Any]) -> None:
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task])
-
-
-def _begin(seconds: float) -> str:
-    return _BEGIN.format(milliseconds=int(seconds * 2000))
 
 
 async def _on(connection: Connection, work: Work[T], begin: str | None, *, used: bool) -> T:
