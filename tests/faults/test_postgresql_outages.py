@@ -32,7 +32,8 @@ from frontdesk.testing.suite.harness import (
     stored,
 )
 from tests.requirements import ROOT, find_postgresql
-from tests.servers.postgresql import PATIENCE, PostgreSQL
+from tests.servers.postgresql import PostgreSQL
+from tests.servers.spawning import PATIENCE
 from tests.stores.on_postgresql import opened, until
 
 pytestmark = pytest.mark.faults
