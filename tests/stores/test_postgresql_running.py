@@ -63,6 +63,7 @@ def test_a_store_shows_where_it_is_and_no_password(url: str, name: str) -> None:
         "postgresql://db.example/secret?statement_cache_size=many",
         "postgresql://db.example/secret?statement_cache_size=-1",
         "mysql://db.example/secret",
+        "postgresql:secret",
     ],
 )
 def test_a_url_that_cannot_be_read_is_refused_without_being_shown(url: str) -> None:

@@ -54,7 +54,7 @@ def address_of(url: str) -> Address:
     host = parts.netloc.rpartition("@")[2]
     # A password that is not escaped cuts the URL into other parts, and then no part of it may be shown.
     cut = _HOSTS.fullmatch(host) is None or "@" in parts.path or parts.fragment
-    if parts.scheme not in SCHEMES or cut or statements < 0:
+    if url.partition("://")[0] not in SCHEMES or cut or statements < 0:
         raise ConfigurationError(_UNREADABLE)
     kept = [(name, value) for name, value in query if name != _CACHE]
     if "application_name" not in dict(kept):
