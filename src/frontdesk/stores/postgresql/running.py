@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from frontdesk.errors import OverloadedError, StoreError
-from frontdesk.stores.postgresql.connecting import Address, Connection
+from frontdesk.stores.postgresql.connecting import Connection
 from frontdesk.stores.postgresql.faults import (
     FAULTS,
     UnreachableError,
@@ -23,6 +23,7 @@ from frontdesk.stores.postgresql.faults import (
 )
 from frontdesk.stores.postgresql.locks import Lock, statements
 from frontdesk.stores.postgresql.pool import Pool
+from frontdesk.stores.postgresql.settings import Settings
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -62,16 +63,16 @@ class _Call:
 
 
 class Runner:
-    """Everything that one event loop asks of the server. `seconds`: the limit of one attempt."""
+    """Everything that one event loop asks of the server."""
 
-    def __init__(self, address: Address, *, seconds: float, max_connections: int, max_waiting: int) -> None:
-        self._seconds = seconds
-        self._most = max_connections + max_waiting
+    def __init__(self, settings: Settings) -> None:
+        self._seconds = settings.seconds
+        self._most = settings.max_connections + settings.max_waiting
         self._accepted = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._probing: asyncio.Task[None] | None = None
         self._proved_at: float | None = None
-        self._pool = Pool(lambda: address.connect(seconds), max_connections)
+        self._pool = Pool(settings.connect, settings.max_connections)
 
     async def read(self, question: Work[T]) -> T:
         """The answer to one statement."""
@@ -113,7 +114,7 @@ class Runner:
         """A task that is kept until it is over."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(self._forget)
         return task
 
     async def close(self) -> None:
@@ -126,7 +127,7 @@ class Runner:
         """Close every connection at once."""
         self._pool.terminate()
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # heard, also when nobody awaits it any more
@@ -148,7 +149,7 @@ class Runner:
         except asyncio.CancelledError:
             if not call.begun:
                 task.cancel()
-            await over(task)
+            await _over(task)
             raise
         finally:
             self.settled()
@@ -176,7 +177,7 @@ class Runner:
         call.begun = True
         sound = False
         try:
-            result = await _on(connection, work, begin, used=used)
+            result = await _carry_out(connection, work, begin, used=used)
             sound = True
         except Exception as error:
             sound = await _recovered(connection, error)
@@ -186,14 +187,14 @@ class Runner:
         return result
 
 
-async def over(task: asyncio.Task[Any]) -> None:
+async def _over(task: asyncio.Task[Any]) -> None:
     """Return when `task` is over, however often this is cancelled meanwhile."""
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task])
 
 
-async def _on(connection: Connection, work: Work[T], begin: str | None, *, used: bool) -> T:
+async def _carry_out(connection: Connection, work: Work[T], begin: str | None, *, used: bool) -> T:
     """One attempt on one connection: a statement by itself, or a transaction."""
     try:
         if begin is None:
