@@ -94,6 +94,7 @@ class Listening:
                 self._wake()
         finally:
             self.connections.clear()
+            self._wake()  # who reads now hears what has happened to the server
             await connection.disconnect(nowait=True)
 
     async def _hear(self, connection: AbstractConnection) -> None:
