@@ -116,10 +116,7 @@ def test_what_a_killed_server_had_acknowledged_and_synced_is_there_when_it_retur
                     asyncio.create_task(write(store, name, mine))
                     for name, mine in zip(names, acknowledged, strict=True)
                 ]
-                enough = 50 + 70 * round_number
-                await asyncio.to_thread(
-                    wait_until, lambda: sum(map(len, acknowledged)) >= enough, "writes went through"
-                )
+                await asyncio.to_thread(_wait_for_many, acknowledged, 50 + 70 * round_number)
                 server.kill()
                 await asyncio.gather(*tasks)
                 assert "reached" in await heard(store.check, 5)

@@ -208,6 +208,11 @@ class Sentinel(RedisServer):
     def url(self) -> str:
         return f"redis+sentinel://127.0.0.1:{self.port}/{SERVICE}"
 
+    def start(self) -> None:
+        super().start()
+        # Of 10 s and 2 s: how soon it notices who follows whom, and four times that, turns an old primary into a replica.
+        self.call("SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200")
+
     def primary_port(self) -> int:
         """The port of the server that it names as the primary."""
         return int(self.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
