@@ -210,7 +210,7 @@ class Sentinel(RedisServer):
 
     def start(self) -> None:
         super().start()
-        # Of 10 s and 2 s: how soon it notices who follows whom, and four times that, turns an old primary into a replica.
+        # Not 10 s and 2 s: how soon it notices who follows whom, and (four times) makes an old primary a replica.
         self.call("SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200")
 
     def primary_port(self) -> int:
@@ -223,7 +223,7 @@ class Sentinel(RedisServer):
         def ready() -> bool:
             with self.client() as client:
                 found = client.sentinel_slaves(SERVICE)
-            return len([each for each in found if each["master-link-status"] == "ok"]) == count
+            return [each["master-link-status"] for each in found] == ["ok"] * count
 
         wait_until(ready, f"{count} replicas are known")
 
