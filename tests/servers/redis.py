@@ -162,7 +162,7 @@ class RedisServer:
         wait_until(synced, f"{count} replicas have everything")
 
     def _settings(self) -> dict[str, str]:
-        defaults = {"save": '""', "appendonly": "no", "repl-diskless-sync-delay": "0", "enable-debug-command": "local"}
+        defaults = {"save": '""', "appendonly": "no", "repl-diskless-sync-delay": "0"}
         return {**defaults, **self._options}
 
     def _write_settings(self) -> None:
