@@ -17,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http fuzz lock clean setup-server setup-dev setup-fuzz
+.PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http bench-revocation fuzz lock clean setup-server setup-dev setup-fuzz
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,7 +50,7 @@ format: setup-dev ## let ruff mend what it can
 coverage: setup-dev ## after `make test`: the lines and branches that no test reached
 	$(BIN)/coverage report --skip-covered --show-missing
 
-bench: bench-core bench-jose bench-http ## measure everything, side by side (docs/performance.md); best on an idle machine
+bench: bench-core bench-jose bench-http bench-revocation ## measure everything, side by side (docs/performance.md); best on an idle machine
 
 bench-core: setup-dev ## checks, rotations and import, in process
 	$(BIN)/python -m bench.core
@@ -59,10 +59,14 @@ bench-core: setup-dev ## checks, rotations and import, in process
 bench-jose: setup-dev ## tokens beside PyJWT, joserfc and the bare primitives
 	$(BIN)/python -m bench.jose
 
-bench-http: setup-dev ## cost per request, refreshes and sign-ins over HTTP; needs wrk
+bench-http: setup-dev ## cost per request over each store, refreshes and sign-ins over HTTP; needs wrk
 	$(BIN)/python -m bench.tax
+	$(BIN)/python -m bench.stores
 	$(BIN)/python -m bench.refreshing
 	$(BIN)/python -m bench.signing_in
+
+bench-revocation: setup-dev ## time from a revocation to the refusal by the last of eight processes
+	$(BIN)/python -m bench.revocation
 
 fuzz: setup-fuzz ## tokens from mutated bytes, read by us and our peers (SECONDS=60)
 	$(BIN)/python -m fuzz.tokens $(SECONDS)
