@@ -111,7 +111,8 @@ def main() -> int:
     taken = [port for port in ports if answers(port)]
     if taken:
         raise SystemExit(f"in use: {taken}; name others with --ports")
-    signal.signal(signal.SIGTERM, leave)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in the background deaf to SIGINT
+        signal.signal(number, leave)
     with tempfile.TemporaryDirectory() as directory:
         processes = Processes(Path(directory))
         try:

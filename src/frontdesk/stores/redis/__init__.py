@@ -84,7 +84,7 @@ class RedisStore:
         self._proved_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"RedisStore({str(self._settings.address)!r})"
+        return f"RedisStore({self._settings.address.public!r})"
 
     async def open(self) -> None:
         if self._clients is None:

@@ -33,7 +33,7 @@ _SHAPE: Final = "write redis://host:6379/0, rediss://, unix:///path or redis+sen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a store's server is found. Its text holds no password."""
+    """Where a store's server is found."""
 
     places: tuple[Place, ...] = ()
     """One server, or the Sentinels that know it."""
@@ -51,7 +51,9 @@ class Address:
     options: Mapping[str, str] = field(default_factory=dict)
     """What the URL says about the store itself."""
 
-    def __str__(self) -> str:
+    @property
+    def public(self) -> str:
+        """The address as it may be shown."""
         secure = "s" if self.tls is not None else ""
         places = ",".join(f"{host}:{port}" if ":" not in host else f"[{host}]:{port}" for host, port in self.places)
         if self.path:

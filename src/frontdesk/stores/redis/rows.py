@@ -68,6 +68,9 @@ class _Made(msgspec.Struct, frozen=True, array_like=True):
     device: str
     address: str
 
+    def __repr__(self) -> str:
+        return f"_Made({self.credential} over {self.transport})"
+
 
 class _Said(msgspec.Struct, frozen=True, array_like=True):
     """An entry as the scripts pack it; every number is in decimal."""
