@@ -284,10 +284,9 @@ class _Ledger(_Tables):
 
     async def renew_history(self) -> str:
         with self._using():
-            name = secrets.token_hex(16)
             leap = [(self._keys_versions, realm, at + KEYS_VERSION_LEAP) for realm, at in self._keys_versions.items()]
-            self._commit([(self._meta, "history", name), *leap])
-            return name
+            self._commit([(self._meta, "history", secrets.token_hex(16)), *leap])
+            return self._meta["history"]
 
     # --- services ---------------------------------------------------------------------------------------------
 
