@@ -12,6 +12,7 @@ cluster.require_promises()
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.cluster.clients import Credential, Door
-from tests.cluster.history import History, Recorder, Request, during, moment
+from tests.cluster.history import History, Recorder, Request, Target, during, moment
 from tests.cluster.judge import Promise, Terms, Violation, judge
 from tests.cluster.network import Network
 from tests.cluster.nodes import Node, Place, free_ports, start_all
@@ -31,6 +32,7 @@ from tests.cluster.party import Plan
 from tests.cluster.workload import Workload
 
 _PORT: Final = 8000  # in a room of its own every node may have the same
+_ADD_ADMINISTRATOR: Final = ("services", "add", "administrator", "--scope", "revoke")
 _SHOWN: Final = 12
 """How many violations a failed test prints; the history has all requests."""
 
@@ -41,7 +43,8 @@ class Setup:
 
     `bound` is what the judge allows: nothing where the store is asked every time. `grace` must be longer than the time
     for which a request may hang in this scenario, on its way there and back (docs/rotation.md). `stores` are URLs by
-    node where they differ. With a `network` the nodes are in its rooms and the clients in its hub.
+    node where they differ. With a `network` the nodes are in its rooms and the clients in its hub. `administrator`:
+    whether there is a service that ends sessions and gives up keys, too.
     """
 
     store: str
@@ -54,6 +57,7 @@ class Setup:
     settings: Mapping[str, str] = field(default_factory=dict)
     credentials: Sequence[Credential] = ("session", "jwt", "jwe")
     network: Network | None = None
+    administrator: bool = True
 
 
 class Cluster:
@@ -65,6 +69,7 @@ class Cluster:
         self.nodes = {name: self._node(name, directory, port) for name, port in self._ports()}
         self._stack = ExitStack()
         self._recorder: Recorder
+        self._credential = ""
 
     def __enter__(self) -> Self:
         self.history_directory.mkdir()
@@ -74,6 +79,8 @@ class Cluster:
             for node in self.nodes.values():
                 stack.callback(node.stop)
             start_all(self.nodes.values())
+            if self.setup.administrator:
+                self._credential = next(iter(self.nodes.values())).command(*_ADD_ADMINISTRATOR).strip()
             self._stack = stack.pop_all()
         return self
 
@@ -93,6 +100,7 @@ class Cluster:
             bound=setup.bound.total_seconds(),
             recovery=setup.recovery.total_seconds(),
             credentials=tuple(setup.credentials),
+            administrator=self._credential,
         )
         return Workload(plan, "" if setup.network is None else setup.network.hub)
 
@@ -141,6 +149,19 @@ class Cluster:
         self.fault(f"the clock of {name} is {seconds:+} s off")
         self.nodes[name].jump(seconds)
 
+    def end_everything(self, name: str) -> None:
+        """An administrator ends every session of everybody at a node, which acknowledges it."""
+        target, deadline = Target("all"), time.monotonic() + self.setup.recovery.total_seconds()
+        status = 0
+        while status != http.client.OK:
+            assert time.monotonic() < deadline, f"{name} ends nothing: {status}"
+            started = moment()
+            status, told = self.nodes[name].ask(
+                "POST", "/auth/revocations", credential=self._credential, body={"all": True}
+            )
+            code = str(told.get("code", ""))
+            self._recorder.add(Request("test", name, "revoke", started, moment(), status, code, target=target))
+
     def fault(self, note: str) -> None:
         """Write down what is being done."""
         self._recorder.mark("fault", note=note)
@@ -179,7 +200,7 @@ class Cluster:
             summary = ", ".join(f"{promise}: {counts[promise]}" for promise in Promise if counts[promise])
             shown = "\n".join(map(str, violations[:_SHOWN]))
             raise AssertionError(f"broken: {summary} (seed {self.setup.seed}; {self.history_directory})\n{shown}")
-        require_substance(self.history)
+        require_substance(self.history, keys=self.setup.administrator)
 
     def _ports(self) -> Iterator[tuple[str, int]]:
         ports = free_ports(len(self.setup.nodes)) if self.setup.network is None else [_PORT] * len(self.setup.nodes)
@@ -201,10 +222,12 @@ class Cluster:
         return Node(name, directory, place, settings)
 
 
-def require_substance(history: History) -> None:
-    """AssertionError unless enough happened for the verdict to mean something."""
+def require_substance(history: History, *, keys: bool = False) -> None:
+    """AssertionError unless enough happened for the verdict to mean something. `keys`: were some given up?"""
     done = Counter(request.operation for request in history.requests if request.accepted)
     refused = sum(request.code == "session_ended" for request in history.requests)
     minted = sum(request.operation == "refresh" and request.minted is not None for request in history.requests)
     enough = done["check"] >= 200 and done["refresh"] >= 20 and done["revoke"] >= 5 and refused >= 20 and minted >= 3
     assert enough, f"too little happened: {dict(done)}, {refused} refused, {minted} rotations"
+    ended = Counter[str](r.target.kind for r in history.requests if r.target is not None and r.accepted)
+    assert all(ended[kind] for kind in ("session", "subject", *(["key"] if keys else []))), f"ended: {dict(ended)}"
