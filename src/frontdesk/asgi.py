@@ -2,6 +2,7 @@
 
 from frontdesk.adapters.arrival import Signed, SignedOut
 from frontdesk.adapters.asgi import Frontdesk, principal, require
+from frontdesk.adapters.verifying import VerifierMiddleware
 from frontdesk.core.sessions import Principal
 
-__all__ = ["Frontdesk", "Principal", "Signed", "SignedOut", "principal", "require"]
+__all__ = ["Frontdesk", "Principal", "Signed", "SignedOut", "VerifierMiddleware", "principal", "require"]

@@ -2,7 +2,17 @@
 
 from frontdesk.adapters.arrival import Signed, SignedOut
 from frontdesk.adapters.fastapi import Frontdesk, OptionalUser, User, require
-from frontdesk.adapters.starlette import RefusedHTTPError
+from frontdesk.adapters.starlette import RefusedHTTPError, VerifierMiddleware
 from frontdesk.core.sessions import Principal
 
-__all__ = ["Frontdesk", "OptionalUser", "Principal", "RefusedHTTPError", "Signed", "SignedOut", "User", "require"]
+__all__ = [
+    "Frontdesk",
+    "OptionalUser",
+    "Principal",
+    "RefusedHTTPError",
+    "Signed",
+    "SignedOut",
+    "User",
+    "VerifierMiddleware",
+    "require",
+]

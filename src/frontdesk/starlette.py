@@ -2,7 +2,7 @@
 
 from frontdesk.adapters.arrival import Signed, SignedOut
 from frontdesk.adapters.asgi import principal
-from frontdesk.adapters.starlette import Frontdesk, RefusedHTTPError, optional_principal, require
+from frontdesk.adapters.starlette import Frontdesk, RefusedHTTPError, VerifierMiddleware, optional_principal, require
 from frontdesk.core.sessions import Principal
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "RefusedHTTPError",
     "Signed",
     "SignedOut",
+    "VerifierMiddleware",
     "optional_principal",
     "principal",
     "require",

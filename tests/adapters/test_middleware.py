@@ -246,7 +246,9 @@ def test_while_an_application_runs_what_is_over_is_removed_and_no_longer(takes_p
         async def send(message: Message) -> None:
             sent.append(message)
 
-        living = asyncio.create_task(Lifespan(application, front, wait=beats)(LIFESPAN, waiting.get, send))
+        living = asyncio.create_task(
+            Lifespan(application, front, front.housekeeping(beats))(LIFESPAN, waiting.get, send)
+        )
         await waiting.put(STARTUP)
         await asyncio.wait_for(beats.paused.acquire(), 30)
         await put_one(front, 1)
@@ -282,7 +284,7 @@ def test_a_clean_up_that_does_not_come_back_delays_no_end() -> None:
             ended.append(message["type"])
 
         front.desk.store.purge = purge  # type: ignore[method-assign]
-        living = asyncio.create_task(Lifespan(hello, front, wait=beats)(LIFESPAN, waiting.get, send))
+        living = asyncio.create_task(Lifespan(hello, front, front.housekeeping(beats))(LIFESPAN, waiting.get, send))
         await waiting.put(STARTUP)
         beats.go_on.release()
         await asyncio.wait_for(stuck.wait(), 30)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from frontdesk.core.services import credential_of
 from frontdesk.testing import Client
 from tests.http.answers import code_of, login, register
 from tests.requirements import ROOT
@@ -24,14 +26,21 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_each_example_is_run_here() -> None:
-    assert [path.stem for path in EXAMPLES] == ["asgi_app", "fastapi_app", "starlette_app"]
+    assert [path.stem for path in EXAMPLES] == ["asgi_app", "fastapi_app", "starlette_app", "verified_app"]
 
 
-def test_the_readme_prints_the_fastapi_example() -> None:
+@pytest.mark.parametrize("name", ["fastapi_app", "verified_app"])
+def test_the_readme_prints_the_example(name: str) -> None:
     readme = (ROOT / "README.md").read_text()
-    printed = re.search(r"<!-- examples/fastapi_app\.py -->\n```python\n(.*?)```", readme, re.DOTALL)
+    printed = re.search(rf"<!-- examples/{name}\.py -->\n```python\n(.*?)```", readme, re.DOTALL)
     assert printed is not None
-    assert printed[1] == (ROOT / "examples" / "fastapi_app.py").read_text()
+    assert printed[1] == (ROOT / "examples" / f"{name}.py").read_text()
+
+
+def test_the_verified_example_turns_strangers_away(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRONTDESK_SERVICE_CREDENTIAL", credential_of(bytes(32)))
+    with TestClient(run("verified_app")["app"]) as client:
+        assert client.get("/orders").json()["code"] in {"not_signed_in", "store_unavailable"}
 
 
 def test_the_fastapi_example_signs_people_up_in_and_out(run: Any, tmp_path: Path) -> None:

@@ -160,7 +160,8 @@ def test_everything_that_ends_is_told_with_ids_and_subjects_as_digests(site: Sit
         (4, "all", "", 1),
     ]
     told = answer.json()
-    assert set(told) == {"history", "cursor", "head", "store_time", "entries"}
+    assert set(told) == {"realm", "history", "cursor", "head", "store_time", "entries"}
+    assert told["realm"] == "default"
     assert (told["cursor"], told["head"]) == (4, 4)
     assert msgspec.convert(told["store_time"], type=type(site.clock.now())) == site.clock.now()
     assert all(set(each) == {"number", "kind", "target", "epoch", "expires_at"} for each in told["entries"])

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frontdesk.core.secrets import check_secret
 from frontdesk.errors import ConfigurationError, StoreCorruptError
-from frontdesk.service.keys import MasterKeys, check_secret
+from frontdesk.service.keys import MasterKeys
 from frontdesk.service.secret_file import read_or_create
 from frontdesk.wiring import build_desk, key_file, master_secrets, open_store, sqlite_path
 from tests.service.desks import OTHER_SECRET, SECRET

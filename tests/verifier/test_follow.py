@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -401,3 +402,95 @@ def test_the_clock_learns_the_stores_time() -> None:
 def test_a_bound_of_nothing_is_misuse() -> None:
     with pytest.raises(ValueError, match="above zero"):
         Follower(Log(), "r", AdjustableClock(), max_staleness=NO_TIME)
+
+
+def test_it_stops_although_the_source_loses_a_cancellation() -> None:
+    class Deaf(Log):
+        async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
+            page = await super().poll(cursor, limit=limit, wait=wait)
+            if wait:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(3600)
+            return page
+
+    async def scenario() -> None:
+        log = Deaf()
+        follower = make(log, Timers())
+        await follower.start()
+        await until(lambda: len(log.polls) > 1)
+        await follower.stop()
+        assert len(asyncio.all_tasks()) == 1
+
+    run(scenario)
+
+
+def test_it_follows_before_the_source_can_be_asked(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        log, timers = Log(), Timers()
+        log.failing = True
+
+        async def pause(seconds: float) -> None:
+            log.failing = False
+
+        follower = make(log, timers, pause=pause)
+        follower.follow()
+        follower.follow()
+        assert not follower.is_ready
+        await until(lambda: follower.is_ready)
+        await follower.stop()
+
+    run(scenario)
+
+
+def test_an_answer_to_a_question_from_before_the_log_began_anew_skips_nothing() -> None:
+    async def scenario() -> None:
+        log, timers = Log(), Timers()
+        log.entries = [entry(number) for number in range(1, 5)]
+        follower = make(log, timers)
+        await follower.catch_up()
+        log.entries = [entry(1, "new")]  # the head went back
+        first = log.gate = asyncio.Event()
+        went_back = asyncio.create_task(follower._advance(NO_TIME))
+        await asyncio.sleep(0)
+        timers.advance(1)
+        log.entries = [entry(number, f"n{number}") for number in range(1, 7)]  # and is further than it was
+        log.gate = second = asyncio.Event()
+        grown = asyncio.create_task(follower._advance(NO_TIME))  # asks behind the fourth
+        await asyncio.sleep(0)
+        log.gate = None
+        first.set()
+        await went_back
+        second.set()
+        await grown
+        assert not follower.is_fresh()
+        await follower.catch_up()
+        assert all(follower.index.revoked(f"n{number}", "x", GOOD) for number in range(1, 7))
+
+    run(scenario)
+
+
+def test_an_address_that_leads_to_two_stores_in_turn_is_a_fault_and_asked_with_pauses() -> None:
+    class Two(Log):
+        async def poll(self, cursor: int, *, limit: int = 1000, wait: timedelta = NO_TIME) -> Poll:
+            self.history = "two" if self.history == "one" else "one"
+            return await super().poll(cursor, limit=limit, wait=wait)
+
+    async def scenario() -> None:
+        log, pauses = Two(), list[float]()
+
+        async def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            await asyncio.sleep(0)
+
+        log.entries = [entry(1)]
+        follower = make(log, Timers(), append_again=None, pause=pause)
+        await follower.catch_up()
+        with pytest.raises(StoreError, match="begins anew each time"):
+            await follower.catch_up()
+        assert not follower.is_fresh()
+        follower.follow()
+        await until(lambda: len(pauses) > 5)
+        await follower.stop()
+        assert pauses[:6] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0]
+
+    run(scenario)

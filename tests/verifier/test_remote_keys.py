@@ -222,6 +222,62 @@ def test_a_name_with_a_private_address_is_never_connected_to(address: str, besid
     asyncio.run(scenario())
 
 
+OWN = ("10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "100.64.0.1", "::1", "fc00::1", "::ffff:10.0.0.1")
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_ones_own_issuer_may_stand_in_a_private_network_and_nowhere_else(address: str) -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return (address,)
+
+    async def scenario() -> None:
+        remote = RemoteKeys("https://desk.internal:1/jwks.json", private_network=True, resolve=resolve)
+        if address in OWN:
+            assert await remote._address() == address
+            return
+        with pytest.raises(RemoteKeysError, match="is not a public address"):
+            await remote._address()
+
+    asyncio.run(scenario())
+
+
+def test_keys_that_are_known_to_have_changed_are_asked_for_at_once() -> None:
+    async def scenario(issuer: Issuer) -> None:
+        keys = issuer.keys()
+        assert keys.current() is None
+        await keys.for_kid("one")
+        held = keys.current()
+        assert held is not None
+        issuer.reply = answer(jwks(TWO))
+        keys.expire()
+        assert keys.current() is None
+        assert await kids(keys, "two") == ["two"]
+        issuer.reply = answer(b"", "500 Internal Server Error")
+        keys.expire()
+        assert await kids(keys, "two") == ["two"], "the last good set stays"
+        assert keys.current() is not None, "and nobody is asked again so soon"
+
+    play(scenario)
+
+
+def test_a_fetch_that_was_left_in_an_event_loop_that_is_gone_holds_nobody_up() -> None:
+    async def scenario(issuer: Issuer) -> None:
+        keys = issuer.keys()
+        issuer.gate.clear()
+
+        async def give_up() -> None:
+            fetch = asyncio.create_task(keys.for_kid("one"))
+            await asyncio.sleep(0)
+            fetch.cancel()
+
+        await asyncio.to_thread(lambda: asyncio.run(give_up()))
+        issuer.gate.set()
+        issuer.now += 60
+        assert await kids(keys, "one") == ["one"]
+
+    play(scenario)
+
+
 def test_loopback_means_loopback() -> None:
     async def resolve(host: str, port: int) -> Sequence[str]:
         return ("93.184.215.14",)

@@ -6,29 +6,42 @@ from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
-from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import Scope
+from frontdesk.clock import Clock
 from frontdesk.core.cookies import CookieChanges
 from frontdesk.core.sessions import Principal
-from frontdesk.endpoints.gate import Visit
 from frontdesk.endpoints.http import NO_STORE, Header, Request
 from frontdesk.errors import Refusal, RefusedError
-from frontdesk.service.authenticate import Authenticated
 
 SCOPE_KEY: Final = "frontdesk"
 _CLOCKS_DIFFER: Final = timedelta(seconds=30)
 
 
+class Door(Protocol):
+    """What stands in front of an application: a desk, or the verifier of a service."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def refused(self) -> type[RefusedError]:
+        """What is raised in the application for a refusal."""
+        ...
+
+
 class Arrival:
-    """One request that passed the gate of one desk, as it stands in the scope under `frontdesk`."""
+    """One request that came through one door, as it stands in the scope under `frontdesk`."""
 
-    __slots__ = ("cookies", "front", "no_store", "refusal", "request", "visit")
+    __slots__ = ("cookies", "door", "no_store", "refusal", "request", "result")
 
-    def __init__(self, front: Front, request: Request, visit: Visit) -> None:
-        self.front = front
+    def __init__(
+        self, door: Door, request: Request, result: Principal | Refusal, cookies: CookieChanges | None = None
+    ) -> None:
+        self.door = door
         self.request = request
-        self.visit = visit
-        self.cookies: CookieChanges | None = visit.cookies
+        self.result = result
+        """Who it is, or why nobody."""
+        self.cookies = cookies
         """To be set on the answer, unless the application sets the same ones."""
         self.no_store = False
         """Whether the application has signed somebody in or out: then no cache may keep the answer."""
@@ -38,20 +51,20 @@ class Arrival:
     def refuse(self, refusal: Refusal) -> RefusedError:
         """The exception to raise in the application; the middleware knows what became of it."""
         self.refusal = refusal
-        return self.front.refused(refusal)
+        return self.door.refused(refusal)
 
     def principal(self) -> Principal:
         """Who is signed in. Raises the refusal (401, or 503 when the store could not be asked)."""
-        result = self.visit.result
-        if isinstance(result, Authenticated):
-            return result.principal
+        result = self.result
+        if isinstance(result, Principal):
+            return result
         raise self.refuse(result)
 
     def principal_or_none(self) -> Principal | None:
         """Who is signed in, if anybody. A store that cannot be asked is never "nobody": that raises 503."""
-        result = self.visit.result
-        if isinstance(result, Authenticated):
-            return result.principal
+        result = self.result
+        if isinstance(result, Principal):
+            return result
         if result.status >= 500:
             raise self.refuse(result)
         return None
@@ -89,7 +102,7 @@ class Requirement:
         if not self.scope <= principal.scope:
             return Refusal("scope_missing")
         if self.fresh is not None:
-            age = arrival.front.desk.clock.now() - principal.auth_time
+            age = arrival.door.clock.now() - principal.auth_time
             # A sign-in that lies ahead by more than clocks differ was made before the clock stepped back: not fresh.
             if age > self.fresh or age < -_CLOCKS_DIFFER:
                 return Refusal("step_up_required", members={"max_age": int(self.fresh.total_seconds())})
@@ -106,12 +119,12 @@ def _names(member: str, values: object) -> frozenset[str]:
 
 
 def arrival_of(scope: Scope) -> Arrival:
-    """The arrival in a scope. RuntimeError where no desk is installed around the application."""
+    """The arrival in a scope. RuntimeError where neither a desk nor a verifier stands around the application."""
     arrival = scope.get(SCOPE_KEY)
     if not isinstance(arrival, Arrival):
         raise RuntimeError(  # noqa: TRY004 - nobody passed a wrong type
             "no desk is installed around this application: call Frontdesk(...).install(app) on it or on the "
-            "application that mounts it"
+            "application that mounts it; a service without a desk adds VerifierMiddleware"
         )
     return arrival
 

@@ -36,7 +36,8 @@ class Frontdesk(Front):
     url: the store: `sqlite:///app.db`, `postgresql://…`, `redis://…`, or `memory:` for tests.
     secret: the master secret or a list, newest first; else `FRONTDESK_SECRET`, else a key file beside the database.
     credential, transport: the default of a sign-in that names none. credentials, transports: those that are allowed.
-    base_url: under which browsers reach the deployment; the issuer of its tokens. audience: theirs, if another.
+    base_url: under which browsers reach the deployment; the issuer of its tokens. audience: theirs, if another, or
+    several.
     freshness, max_staleness, insecure_trust_stale: over PostgreSQL and Redis, whether requests are answered from what
     this process holds, and how old that may be (`service.settings`, docs/revocation.md).
     prefix: where the API is mounted. accounts: offer register and login; turn it off for users of your own.
@@ -59,7 +60,7 @@ class Frontdesk(Front):
         credentials: Sequence[CredentialKind] = ("session", "jwt", "jwe"),
         transports: Sequence[Transport] = ("cookie", "bearer"),
         base_url: str = DEVELOPMENT_ISSUER,
-        audience: str = "",
+        audience: str | Sequence[str] = "",
         realm: str = "default",
         signing: SigningAlgorithm = "ES256",
         policy: SessionPolicy | None = None,
@@ -92,7 +93,7 @@ class Frontdesk(Front):
         settings = DeskSettings(
             realm=realm,
             issuer=base_url,
-            audience=audience,
+            audience=audience if isinstance(audience, str) else tuple(audience),
             credentials=_default_first(credential, credentials, "credential"),
             transports=_default_first(transport, transports, "transport"),
             signing=signing,

@@ -7,12 +7,14 @@ import weakref
 from typing import ClassVar
 
 from frontdesk.adapters.protection import Protection
+from frontdesk.clock import Clock
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.routes import Api
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import RefusedError
 from frontdesk.service.authenticate import Counts
 from frontdesk.service.desk import Desk
+from frontdesk.service.maintenance import Maintenance, Wait
 
 
 class Front:
@@ -42,6 +44,15 @@ class Front:
     def counts(self) -> Counts:
         """How requests were decided so far in this process."""
         return self.desk.counts
+
+    @property
+    def clock(self) -> Clock:
+        return self.desk.clock
+
+    def housekeeping(self, wait: Wait = asyncio.sleep) -> Maintenance:
+        """What runs beside the requests. `wait`: what it pauses with."""
+        desk = self.desk
+        return Maintenance(desk.store, desk.clock, rotate=desk.rotate_keys, wait=wait)
 
     async def open(self) -> None:
         """Open the desk; whoever calls meanwhile shares the attempt. Raises ConfigurationError or StoreError."""

@@ -1,45 +1,51 @@
-"""The desk opens with the application and closes after it, whether or not the application knows of lifespans.
+"""A desk or verifier opens with the application and closes after it, whether or not that one knows of lifespans.
 
-While the application runs, housekeeping runs beside its requests (`service.maintenance`).
+While the application runs, the housekeeping of a desk runs beside its requests (`service.maintenance`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from typing import Protocol
 
-from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import ASGIApp, Message, Receive, Scope, Send
 from frontdesk.endpoints.gate import unavailable
 from frontdesk.errors import ConfigurationError, OverloadedError, StoreError
-from frontdesk.service.maintenance import Maintenance, Wait
+from frontdesk.service.maintenance import Maintenance
 
 _logger = logging.getLogger("frontdesk")
+
+
+class Opens(Protocol):
+    """What is opened before the first request and closed after the last."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class Lifespan:
     """One run of the lifespan protocol, with the application's own inside it.
 
-    A desk that is configured wrongly fails the start. A store that cannot be asked does not: requests are answered
-    503 until it can. `wait`: what housekeeping pauses with.
+    What is configured wrongly fails the start. A store or desk that cannot be asked does not: requests are answered
+    503 until it can. `beside`: what runs meanwhile.
     """
 
-    def __init__(self, app: ASGIApp, front: Front, *, wait: Wait = asyncio.sleep) -> None:
+    def __init__(self, app: ASGIApp, opens: Opens, beside: Maintenance | None = None) -> None:
         self._app = app
-        self._front = front
-        desk = front.desk
-        self._maintenance = Maintenance(desk.store, desk.clock, rotate=desk.rotate_keys, wait=wait)
+        self._opens = opens
+        self._beside = beside
         self._started = False
         self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         first = await receive()
         await self._open(send)
-        self._maintenance.start()
+        if self._beside is not None:
+            self._beside.start()
         try:
             await self._live(scope, first, receive, send)
         finally:
-            await self._maintenance.stop()
+            await self._stop()
 
     async def _live(self, scope: Scope, first: Message, receive: Receive, send: Send) -> None:
         pending: list[Message] = [first]
@@ -63,7 +69,7 @@ class Lifespan:
 
     async def _open(self, send: Send) -> None:
         try:
-            await self._front.open()
+            await self._opens.open()
         except ConfigurationError as error:
             await send({"type": "lifespan.startup.failed", "message": error.message})
             raise
@@ -71,8 +77,12 @@ class Lifespan:
             unavailable(error)
 
     async def _close(self) -> None:
-        await self._maintenance.stop()
-        await self._front.close()
+        await self._stop()
+        await self._opens.close()
+
+    async def _stop(self) -> None:
+        if self._beside is not None:
+            await self._beside.stop()
 
     async def _send(self, message: Message, send: Send) -> None:
         if message["type"] == "lifespan.startup.complete":

@@ -5,27 +5,24 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from frontdesk.adapters.arrival import SCOPE_KEY, Arrival
+from frontdesk.adapters.arrival import Arrival
 from frontdesk.adapters.front import Front
 from frontdesk.adapters.lifespan import Lifespan
 from frontdesk.adapters.messages import (
     ASGIApp,
     Disconnected,
-    Message,
     Receive,
     Scope,
     Send,
-    close_message,
-    deny,
     read_body,
     request_of,
     respond,
     unless_gone,
 )
-from frontdesk.adapters.outgoing import Outgoing
+from frontdesk.adapters.passage import let_through, turn_away
 from frontdesk.endpoints.gate import STORE_UNAVAILABLE, Visit, unavailable
 from frontdesk.endpoints.http import Request, Response, problem
-from frontdesk.errors import ConfigurationError, OverloadedError, Refusal, RefusedError, StoreError
+from frontdesk.errors import ConfigurationError, OverloadedError, Refusal, StoreError
 from frontdesk.stores.protocol import ASK
 
 _logger = logging.getLogger("frontdesk")
@@ -45,7 +42,7 @@ class Middleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
-            await Lifespan(self.app, self.front)(scope, receive, send)
+            await Lifespan(self.app, self.front, self.front.housekeeping())(scope, receive, send)
         elif kind in {"http", "websocket"}:
             await self._pass(scope, receive, send, websocket=kind == "websocket")
         else:
@@ -57,23 +54,17 @@ class Middleware:
         if visit is None:
             return
         if isinstance(visit, Refusal):
-            await self._refuse(scope, receive, send, problem(visit))
+            await turn_away(scope, receive, send, problem(visit))
             return
-        if isinstance(visit.result, Refusal) and not self.front.protection.admits(request.path):
-            await self._refuse(scope, receive, send, problem(visit.result, cookies=visit.cookies))
-            return
-        arrival = Arrival(self.front, request, visit)
-        outgoing = Outgoing(arrival, scope, send)
-        try:
-            await self.app({**scope, SCOPE_KEY: arrival}, receive, outgoing)
-        except RefusedError as error:
-            # Applications without exception handling of their own (plain ASGI) let it through to here.
-            if outgoing.accepted:
-                await send(close_message(error.refusal.status, error.code))
+        result = visit.result
+        if isinstance(result, Refusal):
+            if not self.front.protection.admits(request.path):
+                await turn_away(scope, receive, send, problem(result, cookies=visit.cookies))
                 return
-            if outgoing.started:
-                raise
-            await self._answer(scope, outgoing.raw, problem(error.refusal, cookies=arrival.cookies))
+            arrival = Arrival(self.front, request, result, visit.cookies)
+        else:
+            arrival = Arrival(self.front, request, result.principal, visit.cookies)
+        await let_through(self.app, arrival, scope, receive, send)
 
     async def _visit(
         self, request: Request, receive: Receive, send: Send, *, websocket: bool
@@ -118,16 +109,3 @@ class Middleware:
             return problem(_TOO_LARGE)
         answering = api.answer(request.with_body(body) if body else request)
         return await (unless_gone(receive, answering) if api.waits(request) else answering)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, response: Response) -> None:
-        if scope["type"] == "websocket":
-            message: Message = await receive()
-            if message["type"] != "websocket.connect":
-                return
-        await self._answer(scope, send, response)
-
-    async def _answer(self, scope: Scope, send: Send, response: Response) -> None:
-        if scope["type"] == "websocket":
-            await deny(scope, send, response)
-        else:
-            await respond(send, response, head=scope["method"] == "HEAD")

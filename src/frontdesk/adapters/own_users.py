@@ -86,7 +86,7 @@ def _signed(front: Front, arrival: Arrival | None) -> None:
     if arrival is None:
         return
     arrival.no_store = True
-    if arrival.front is front:
+    if arrival.door is front:
         arrival.cookies = None  # a renewal on the way in was of the session that has just ended
 
 

@@ -1,4 +1,4 @@
-"""A desk for Starlette applications."""
+"""A desk, or a verifier, for Starlette applications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from frontdesk.adapters import asgi
+from frontdesk.adapters import asgi, verifying
 from frontdesk.adapters.arrival import Requirement, arrival_of
 from frontdesk.adapters.middleware import Middleware
 from frontdesk.core.sessions import Principal
@@ -55,6 +55,12 @@ class Frontdesk(asgi.Frontdesk):
             raise RuntimeError("a desk is already installed on this application; it has one")
         app.add_middleware(Middleware, front=self)
         return self
+
+
+class VerifierMiddleware(verifying.VerifierMiddleware):
+    """A verifier in front of a Starlette or FastAPI application (`adapters.verifying`)."""
+
+    refused = RefusedHTTPError
 
 
 def optional_principal(connection: HTTPConnection) -> Principal | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -45,6 +46,8 @@ def from_desk(
     """As `with_desk`, for commands that go on without a desk: a fault is raised as the FrontdeskError that it is."""
     settings = _settings(store, config, creates=creates)
     files = StoreFiles(settings)
+    # A command says itself, in one sentence, what went well and what did not.
+    logging.getLogger("frontdesk").addHandler(logging.NullHandler())
     result = asyncio.run(_within(settings, action))
     for sentence in files.created():
         note(sentence)

@@ -64,14 +64,26 @@ def present(headers: Headers, scheme: str, naming: CookieNaming) -> Presented:
     return _of_cookies(cookies, names)
 
 
+def bearer(headers: Headers) -> bytes | Refusal:
+    """The credential in `Authorization`, or why there is none: for who looks at no cookies."""
+    values = [value for name, value in headers if name == b"authorization"]
+    return (_bearer_of(values) or _NOT_BEARER) if values else _NOT_SIGNED_IN
+
+
 def _of_authorization(values: Sequence[bytes], names: CookieNames, cookies: Sequence[bytes]) -> Presented:
     if sum(map(len, cookies)) > 0 and read(cookies, ()).too_large:
         return Presented(credential=None, transport="bearer", flaw=_TOO_LARGE, names=names)
+    token = _bearer_of(values)
+    flaw = _NOT_BEARER if token is None else _NOT_SIGNED_IN
+    return Presented(credential=token, transport="bearer", flaw=flaw, names=names)
+
+
+def _bearer_of(values: Sequence[bytes]) -> bytes | None:
     scheme, _, token = values[0].partition(b" ")
     token = token.strip(b" ")
     if len(values) > 1 or scheme.lower() != b"bearer" or not token or len(token) > _LONGEST_AUTHORIZATION:
-        return Presented(credential=None, transport="bearer", flaw=_NOT_BEARER, names=names)
-    return Presented(credential=token, transport="bearer", flaw=_NOT_SIGNED_IN, names=names)
+        return None
+    return token
 
 
 def _of_cookies(cookies: Sequence[bytes], names: CookieNames) -> Presented:

@@ -117,6 +117,10 @@ class RevocationIndex:
         known = self._subjects.get(subject)
         return known is not None and epochs.subject < known.epoch
 
+    def key_revoked(self, key_id: str) -> bool:
+        """Whether the key was given up: what it signed is not believed."""
+        return key_id in self._keys
+
     def changed_at(self, subject: str) -> int:
         """The number of the newest entry that says that the subject's rights were changed; 0 when there is none.
 

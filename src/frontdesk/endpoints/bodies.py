@@ -126,9 +126,11 @@ class Revocations(msgspec.Struct, frozen=True):
     """What the log holds after a cursor. `cursor` is to be asked with next; from another `history` on, ask with 0.
 
     There is more at once where `cursor` is below `head`. A `head` below the cursor that was asked with: the log has
-    gone back. `store_time` is the moment of the answer.
+    gone back. `store_time` is the moment of the answer. `realm` is part of every digest: who computes them for another
+    would find none.
     """
 
+    realm: str
     history: str
     cursor: int
     head: int

@@ -7,37 +7,30 @@ nobody signed goes on, since not every route asks who is there. Synchronous when
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Final
 
 import msgspec
 
-from frontdesk.core.cookies import CookieChanges, CookieNaming, Flaw
-from frontdesk.core.envelope import Presented, is_navigation, present
+from frontdesk.core.cookies import CookieChanges, Flaw
+from frontdesk.core.envelope import Presented, is_navigation
 from frontdesk.core.events import CrossOriginRefused, DuplicateCookie
-from frontdesk.core.origin import SAFE_METHODS, Denied, OriginHeaders, check
 from frontdesk.core.services import Service, ServiceScope
 from frontdesk.core.sessions import Principal, Session
 from frontdesk.endpoints.carriers import refreshed_cookies
 from frontdesk.endpoints.http import Request
+from frontdesk.endpoints.reception import Reception
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.desk import Desk
 from frontdesk.service.feed import Feed
 from frontdesk.service.refresh import Refreshed
-from frontdesk.service.tokens import KEY_UNKNOWN
 from frontdesk.stores.protocol import ASK, Ask
+from frontdesk.verifier.access_tokens import KEY_UNKNOWN
 
 _logger = logging.getLogger("frontdesk")
 
 _HOST_UNKNOWN: Final = Refusal("host_unknown")
-_CROSS_ORIGIN: Final = Refusal("cross_origin")
-_NO_BROWSER: Final = frozenset({"form_without_origin", "content_type_unusable", "origin_missing"})
-_UNDECLARED: Final = Refusal(
-    "cross_origin",
-    "The request does not say where it comes from. From a command line, declare the body as application/json.",
-)
 STORE_UNAVAILABLE: Final = Refusal("store_unavailable")
 _RENEWABLE: Final = frozenset({"token_expired", "not_signed_in"})
 
@@ -65,9 +58,8 @@ class Gate:
         self.desk = desk
         self.settings = settings
         self.feed = Feed(desk.store)
-        self.naming = CookieNaming(settings.cookies)
-        # A request that came over TLS was sent so by the browser; plain http may come from a proxy that ended it.
-        self._origins_over_tls = replace(settings.origins, scheme=settings.origins.scheme or "https")
+        self._reception = Reception(settings.cookies, settings.origins)
+        self.naming = self._reception.naming
 
     def admit_now(self, request: Request, *, websocket: bool = False) -> Visit | Refusal | Ask:
         """Decide without waiting; `ASK` when the store or a renewal has to be waited for: then await `admit`."""
@@ -111,17 +103,16 @@ class Gate:
         """
         if self.settings.hosts and not self.settings.serves(request.header(b"host")):
             return _HOST_UNKNOWN
-        presented = present(request.headers, request.scheme, self.naming)
+        presented = self._reception.receive(request)
         flaw = presented.flaw.code
         if flaw == "headers_too_large":
             return presented.flaw
         if flaw == "credential_duplicate" or presented.refresh is Flaw.DUPLICATE:
             self._report_duplicate(request)
-        acts = sets_cookies or (presented.by_cookie and (websocket or request.method not in SAFE_METHODS))
-        if acts:
-            refusal = self._check_origin(request, websocket=websocket)
-            if refusal is not None:
-                return refusal
+        refusal = self._reception.cross_origin(request, presented, websocket=websocket, sets_cookies=sets_cookies)
+        if refusal is not None:
+            self._report_cross_origin(request)
+            return refusal
         return presented
 
     async def admit_service(self, request: Request, scope: ServiceScope) -> Service | Refusal:
@@ -133,22 +124,6 @@ class Gate:
         if self.settings.hosts and not self.settings.serves(request.header(b"host")):
             return _HOST_UNKNOWN
         return await self.desk.services.authenticate(request.header(b"authorization"), scope)
-
-    def _check_origin(self, request: Request, *, websocket: bool) -> Refusal | None:
-        policy = self._origins_over_tls if request.scheme in {"https", "wss"} else self.settings.origins
-        verdict = check(request.method, OriginHeaders.pick(request.headers), policy=policy, websocket=websocket)
-        if not isinstance(verdict, Denied):
-            return None
-        self.desk.audit(
-            CrossOriginRefused(
-                at=self.desk.clock.now(),
-                realm=self.desk.settings.realm,
-                address=self.settings.address_of(request),
-                origin=(request.header(b"origin") or b"")[:200].decode("latin-1"),
-                path=request.path[:200],
-            )
-        )
-        return _UNDECLARED if verdict.reason in _NO_BROWSER else _CROSS_ORIGIN
 
     def _renewable(self, request: Request, presented: Presented, result: Authenticated | Refusal | Ask) -> bool:
         """Whether this is a page navigation whose access cookie is gone while a refresh cookie came along."""
@@ -184,6 +159,17 @@ class Gate:
 
     def _cookies(self, outcome: Refreshed, presented: Presented) -> CookieChanges:
         return refreshed_cookies(outcome, presented.names, self.desk.clock.now())
+
+    def _report_cross_origin(self, request: Request) -> None:
+        self.desk.audit(
+            CrossOriginRefused(
+                at=self.desk.clock.now(),
+                realm=self.desk.settings.realm,
+                address=self.settings.address_of(request),
+                origin=(request.header(b"origin") or b"")[:200].decode("latin-1"),
+                path=request.path[:200],
+            )
+        )
 
     def _report_duplicate(self, request: Request) -> None:
         self.desk.audit(

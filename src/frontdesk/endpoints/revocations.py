@@ -53,6 +53,7 @@ async def read(gate: Gate, request: Request) -> Response:
     page = await gate.feed.read(place.cursor, limit=place.limit, wait=place.wait)
     shown = tuple(_shown(entry) for entry in page.entries if entry.realm == service.realm and entry.kind != "changed")
     answer = bodies.Revocations(
+        realm=service.realm,
         history=page.history,
         # It passes what is not shown: who is answered without entries goes on behind those of others.
         cursor=page.cursor,

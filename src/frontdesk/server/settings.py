@@ -39,7 +39,7 @@ class ServerSettings:
     port: int = 8000
     workers: int = 1
     base_url: str = ""
-    audience: str = ""
+    audience: tuple[str, ...] = ()
     title: str = "Frontdesk"
     dev: bool = False
     credentials: tuple[CredentialKind, ...] = ("session", "jwt", "jwe")
@@ -204,7 +204,7 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "port": reading.whole,
         "workers": reading.whole,
         "base_url": reading.text,
-        "audience": reading.text,
+        "audience": reading.texts,
         "title": reading.text,
         "dev": reading.flag,
         "credentials": reading.some_of("session", "jwt", "jwe"),

@@ -22,9 +22,9 @@ from frontdesk.core.sessions import Principal, Session, Transport, evaluate, pri
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.settings import DeskSettings
-from frontdesk.service.tokens import KEY_UNKNOWN, Tokens
+from frontdesk.service.tokens import Tokens
 from frontdesk.stores.protocol import ASK, Ask, Store
-from frontdesk.verifier.access_tokens import AccessClaims, is_encrypted
+from frontdesk.verifier.access_tokens import KEY_UNKNOWN, AccessClaims, is_encrypted
 
 _logger = logging.getLogger("frontdesk")
 

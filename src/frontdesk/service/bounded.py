@@ -31,11 +31,11 @@ from frontdesk.service.authenticate import (
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.remembered import LONGEST, Memory, Remembered
 from frontdesk.service.settings import DeskSettings
-from frontdesk.service.tokens import KEY_UNKNOWN, Tokens
+from frontdesk.service.tokens import Tokens
 from frontdesk.service.touches import Touches
 from frontdesk.service.tracing import Silent, span
 from frontdesk.stores.protocol import ASK, Ask, Store
-from frontdesk.verifier.access_tokens import AccessClaims, principal_of_claims
+from frontdesk.verifier.access_tokens import KEY_UNKNOWN, AccessClaims, principal_of_claims
 from frontdesk.verifier.flights import Flights
 from frontdesk.verifier.follow import Follower
 

@@ -265,7 +265,7 @@ def _policy_refusal(token: bytes, kind: Kind, desk: Desk, now: datetime) -> Toke
     """What the desk has against an authentic token, its age apart."""
     policy: dict[str, Any] = {
         "issuer": desk.settings.issuer,
-        "audience": desk.settings.accepted_audience,
+        "audience": desk.settings.audiences,
         "typ": ACCESS_TOKEN_TYPE,
         "now": now,
         "record": AccessClaims,

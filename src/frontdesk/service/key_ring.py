@@ -13,13 +13,14 @@ import msgspec
 
 from frontdesk.core import keyring
 from frontdesk.core.keyring import KeyState, Plan, StoredKey
+from frontdesk.core.secrets import MIN_SECRET_BYTES
 from frontdesk.errors import ConfigurationError, StoreCorruptError, StoreError, TokenError
 from frontdesk.jose import encryption_jwk, jwe, jws
 from frontdesk.jose.encryption_jwk import EncryptionKeySet
 from frontdesk.jose.encryption_keys import DirectKey, EncryptionKey
 from frontdesk.jose.jwk import KeySet, from_jwk
 from frontdesk.jose.keys import EcKey, Key, OctKey, OkpKey, RsaKey
-from frontdesk.service.keys import MIN_SECRET_BYTES, MasterKeys, TokenBytes
+from frontdesk.service.keys import MasterKeys, TokenBytes
 from frontdesk.service.settings import ENCRYPTION
 from frontdesk.stores.protocol import Store
 

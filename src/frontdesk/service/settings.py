@@ -27,8 +27,9 @@ class DeskSettings:
     """One desk.
 
     issuer: the deployment's base URL, the `iss` of its tokens (RFC 9068 §2.2). audience: `aud`, by default the
-    issuer. credentials and transports: those allowed, the first of each is the default. signing: the algorithm
-    of access tokens; HS256 is for tokens that never leave the deployment. key_rotation: how long a key signs before the
+    issuer; several, and every token names all of them. credentials and transports: those allowed, the first of each is
+    the default. signing: the algorithm of access tokens; HS256 is for tokens that never leave the deployment.
+    key_rotation: how long a key signs before the
     next one takes over, None or 0 for ever; `Desk.rotate_keys` is to be called now and then, as the server does.
 
     Over a remote store (PostgreSQL, Redis): freshness: `bounded` answers from what the node holds as long as it is
@@ -39,7 +40,7 @@ class DeskSettings:
 
     realm: str = "default"
     issuer: str = DEVELOPMENT_ISSUER
-    audience: str = ""
+    audience: str | tuple[str, ...] = ""
     credentials: tuple[CredentialKind, ...] = ("session", "jwt", "jwe")
     transports: tuple[Transport, ...] = ("cookie", "bearer")
     signing: SigningAlgorithm = "ES256"
@@ -75,9 +76,10 @@ class DeskSettings:
             raise ConfigurationError("key_rotation is at least 2d, since a key is published 24h before it signs; or 0")
 
     @property
-    def accepted_audience(self) -> str:
-        """The audience that access tokens are made for and must name."""
-        return self.audience or self.issuer
+    def audiences(self) -> tuple[str, ...]:
+        """Whom access tokens are made for; a token must name one of them."""
+        named = (self.audience,) if isinstance(self.audience, str) else self.audience
+        return tuple(name for name in named if name) or (self.issuer,)
 
     @property
     def key_algorithms(self) -> tuple[str, ...]:

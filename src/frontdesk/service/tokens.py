@@ -16,7 +16,7 @@ from frontdesk.jose import jwe, jwt, strictjson
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.keys import MasterKeys, TokenBytes
 from frontdesk.service.settings import DeskSettings
-from frontdesk.verifier.access_tokens import ACCESS_TOKEN_TYPE, AccessClaims, is_encrypted
+from frontdesk.verifier.access_tokens import ACCESS_TOKEN_TYPE, AccessClaims, is_encrypted, refusal_of
 
 _JTI_LENGTH: Final = 22
 _SAMPLE: Final = {"iss": "x", "aud": "x", "exp": 0}
@@ -26,10 +26,6 @@ RESERVED_CLAIMS: Final = frozenset({
     "groups", "entitlements", "client_id", "cnf", "act", "epochs", "transport", "realm",
 })  # fmt: skip
 """Claims that an application cannot set: they mean something to a verifier."""
-
-
-KEY_UNKNOWN: Final = Refusal("credential_invalid", "No key answers to the key id of the token.")
-"""The one refusal that a fresh look into the store may change: another process may have made the key."""
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -50,6 +46,8 @@ class Tokens:
         self._master = master
         self._ring = ring
         self._token_bytes = token_bytes
+        named = settings.audiences
+        self._audience: str | tuple[str, ...] = named[0] if len(named) == 1 else named  # one is compared faster
         self._memo = jwt.Memo()
         self._encrypted_memo = jwt.EncryptedMemo()
         self._overheads: dict[str, int] = {}
@@ -100,7 +98,7 @@ class Tokens:
             **session.claims,
             "iss": self._settings.issuer,
             "sub": session.subject,
-            "aud": self._settings.accepted_audience,
+            "aud": self._audience if isinstance(self._audience, str) else list(self._audience),
             "exp": int(expires_at.timestamp()),
             "iat": int(now.timestamp()),
             "jti": jti,
@@ -127,12 +125,7 @@ class Tokens:
         try:
             return self._verify_expired(token, now) if expired_ok else self._verify(token, now)
         except TokenError as error:
-            if error.code == "token_expired":
-                return Refusal("token_expired")
-            if error.code == "key_unknown":
-                return KEY_UNKNOWN
-            malformed = error.code in {"token_malformed", "token_oversize"}
-            return Refusal("credential_malformed" if malformed else "credential_invalid", error.message)
+            return refusal_of(error)
 
     def _verify(self, token: bytes, now: datetime) -> AccessClaims:
         if is_encrypted(token):
@@ -140,7 +133,7 @@ class Tokens:
                 token,
                 self._ring.decrypting,
                 issuer=self._settings.issuer,
-                audience=self._settings.accepted_audience,
+                audience=self._audience,
                 typ=ACCESS_TOKEN_TYPE,
                 now=now,
                 record=AccessClaims,
@@ -152,7 +145,7 @@ class Tokens:
             token,
             self._ring.verifying,
             issuer=self._settings.issuer,
-            audience=self._settings.accepted_audience,
+            audience=self._audience,
             typ=ACCESS_TOKEN_TYPE,
             now=now,
             record=AccessClaims,
@@ -164,7 +157,7 @@ class Tokens:
     def _verify_expired(self, token: bytes, now: datetime) -> AccessClaims:
         policy: dict[str, Any] = {
             "issuer": self._settings.issuer,
-            "audience": self._settings.accepted_audience,
+            "audience": self._audience,
             "typ": ACCESS_TOKEN_TYPE,
             "now": now,
             "record": AccessClaims,

@@ -9,9 +9,14 @@ from msgspec import Meta
 
 from frontdesk.clock import EPOCH
 from frontdesk.core.sessions import CredentialKind, Epochs, Principal, Transport
+from frontdesk.errors import Refusal, TokenError
 from frontdesk.jose import jwt
 
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 - a media type (RFC 9068 §2.1)
+
+KEY_UNKNOWN: Final = Refusal("credential_invalid", "No key answers to the key id of the token.")
+"""The one refusal that a fresh look at the keys may change: a new one may have been made."""
+_EXPIRED: Final = Refusal("token_expired")
 
 _Epoch = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
@@ -48,3 +53,13 @@ def principal_of_claims(claims: AccessClaims, realm: str, credential: Credential
 def is_encrypted(token: bytes) -> bool:
     """Whether a token has the five parts of a JWE (RFC 7516 §3.1): what it is, not whether it is any good."""
     return token.count(b".") == 4
+
+
+def refusal_of(error: TokenError) -> Refusal:
+    """What a client is told of an access token that was refused."""
+    if error.code == "token_expired":
+        return _EXPIRED
+    if error.code == "key_unknown":
+        return KEY_UNKNOWN
+    malformed = error.code in {"token_malformed", "token_oversize"}
+    return Refusal("credential_malformed" if malformed else "credential_invalid", error.message)

@@ -30,6 +30,8 @@ LONGEST_WAIT: Final = timedelta(seconds=1)
 PAGE: Final = 5000
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
+_MOST_BEGINNINGS: Final = 3
+"""How often the log may begin anew while it is read once: behind an address that leads to two stores it always does."""
 
 _logger = logging.getLogger("frontdesk")
 
@@ -81,7 +83,7 @@ class Follower:
         self._wait = min(LONGEST_WAIT, max_staleness / 4)
         self._cursor = 0
         self._history: str | None = None
-        self._history_since = float("-inf")
+        self._beginnings = 0
         self._started: PollStart | None = None
         self._slowest: timedelta | None = None
         self._flights: Flights[None] = Flights()
@@ -134,7 +136,14 @@ class Follower:
         if self._task_loop is not None and not self._task_loop.is_closed() and not self._done():
             return  # another loop of this process follows
         await self.catch_up()
-        if self._task is None or self._done():
+        self.follow()
+
+    def follow(self) -> None:
+        """Follow in this event loop until `stop`, without waiting for the first answer. Idempotent.
+
+        For who goes on when the source cannot be asked: it is tried again.
+        """
+        if self._done():
             self._task_loop = asyncio.get_running_loop()
             self._task = self._task_loop.create_task(self._run(), name="frontdesk-follow")
 
@@ -161,11 +170,17 @@ class Follower:
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE
-        while True:
+        # `stop` takes it out of its place: until Python 3.12 `asyncio.wait_for` below a source may lose a cancellation.
+        while self._task is asyncio.current_task():
+            known = self._beginnings
             try:
                 await self._advance(self._wait)
-                pause = _FIRST_PAUSE
                 self._report(None)
+                if self._beginnings == known:
+                    pause = _FIRST_PAUSE
+                    continue
+                await self._pause(pause)  # the log that begins anew each time is not asked without pause
+                pause = min(pause * 2, _LONGEST_PAUSE, self._bound / 4)
             except (StoreError, OverloadedError) as error:
                 self._report(error)
                 await self._pause(pause)
@@ -182,20 +197,22 @@ class Follower:
         self._failing = fault is not None
 
     async def _read_to_the_end(self) -> None:
+        known = self._beginnings
         while not await self._advance(NO_TIME):
-            pass
+            if self._beginnings - known >= _MOST_BEGINNINGS:
+                raise StoreError("the revocation log begins anew each time it is read")
 
     async def _advance(self, wait: timedelta) -> bool:
         """One poll, taken in. True when nothing was left behind it."""
         asked, began = self._cursor, PollStart(self._boot(), self._wall())
-        history = self._history
+        history, beginning = self._history, self._beginnings
         page = await self._source.poll(asked, limit=PAGE, wait=wait)
         if page.store_time is not None and isinstance(self._clock, StoreClock):
             self._clock.learn(page.store_time, began=began.boot, ended=self._boot())
-        if history != self._history or began.boot < self._history_since:
+        if beginning != self._beginnings:
             return False  # asked before the log began anew; its answer may be of the one that was
         if history is not None and (page.history != history or page.head < asked):
-            await self._begin_again(page, began)
+            await self._begin_again(page)
             return False
         self._history = page.history
         self._take(page)
@@ -218,16 +235,17 @@ class Follower:
         self._slowest = offset if self._slowest is None else min(self._slowest, offset)
         return EPOCH + boot + self._slowest
 
-    async def _begin_again(self, page: Poll, began: PollStart) -> None:
+    async def _begin_again(self, page: Poll) -> None:
         """The log has another history. Not fresh until what we know is in it, and all of it was read."""
         _logger.warning("the revocation log has another history; it is read again from its beginning")
         self._started = None
-        left = self._history, self._history_since
+        beginning = self._beginnings
         if self._append_again is not None:
             await self._append_again(tuple(self.index.live(self._clock.now())), self._clock.now())
-        if left != (self._history, self._history_since):
+        if beginning != self._beginnings:
             return  # another poll saw the same, and was faster
-        self._history, self._history_since = page.history, began.boot
+        self._history = page.history
+        self._beginnings += 1
         self._cursor = 0
         self.index.restart()
         for listener in self._on_restart:

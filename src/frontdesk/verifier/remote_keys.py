@@ -2,7 +2,8 @@
 
 What comes from there is a stranger's until it is read: https alone, no redirects, 512 KiB, 100 keys, 3 seconds, no
 compression, no symmetric keys, and no address of a private network: the connection goes to the very address that was
-looked at, so that a name cannot point elsewhere a moment later (DNS rebinding).
+looked at, so that a name cannot point elsewhere a moment later (DNS rebinding). One's own desk may stand in a private
+network, if its service says so.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ _NEVER_PUBLIC: Final = (
     IPv4Network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
 )
 """Networks that the standard library's tables take for global, or that its versions disagree about."""
+_PRIVATE: Final[tuple[IPv4Network | IPv6Network, ...]] = (
+    *map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8")),
+    *map(IPv6Network, ("fc00::/7", "::1/128")),
+)
+"""Where one's own issuer may stand (RFC 1918, 6598, 4193, and this machine). Not what is link-local: there clouds keep
+the credentials of their machines."""
 _HEADERS: Final = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
 
 _logger = logging.getLogger("frontdesk")
@@ -63,10 +70,10 @@ async def resolve_host(host: str, port: int) -> Sequence[str]:
 
 
 class RemoteKeys:
-    """The keys of one issuer. Belongs to one event loop; make one for each issuer, never one for several.
+    """The keys of one issuer; make one for each issuer, never one for several. Belongs to one thread.
 
-    url: of the JWK Set; https, plain http on loopback alone. alg: for RSA keys that name none. Raises
-    ConfigurationError for any other URL.
+    url: of the JWK Set; https, plain http on loopback alone. alg: for RSA keys that name none. private_network: the
+    issuer may stand in one, since it is one's own. Raises ConfigurationError for any other URL.
     """
 
     def __init__(
@@ -74,12 +81,14 @@ class RemoteKeys:
         url: str,
         *,
         alg: str | None = None,
+        private_network: bool = False,
         timer: Timer = TIMER,
         resolve: Resolve = resolve_host,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._url = _checked(url)
+        self._url = address_of(url, "a key set")
         self._alg = alg
+        self._private_network = private_network
         self._timer = timer
         self._resolve = resolve
         self._tls = tls
@@ -88,6 +97,15 @@ class RemoteKeys:
         self._asked_at: float | None = None
         self._fault: RemoteKeysError | None = None
         self._fetching: asyncio.Task[None] | None = None
+
+    def current(self) -> KeySet | None:
+        """The keys that were received, if they need not be asked for again; else None: await `for_token`."""
+        return None if self._is_due(None) else self._held
+
+    def expire(self) -> None:
+        """The issuer's keys are known to have changed: ask again at the next occasion. The last good set stays."""
+        self._asked_at = None
+        self._received_at = float("-inf")
 
     async def for_token(self, token: str | bytes) -> KeySet:
         """`for_kid` with the key id that a token names, which is a stranger's word and used for nothing else."""
@@ -106,7 +124,7 @@ class RemoteKeys:
         return self._held
 
     def _is_due(self, kid: str | None) -> bool:
-        if self._fetching is not None:
+        if self._is_fetching():
             return self._held is None or self._lacks(kid)
         now = self._timer()
         pause = FIRST_PAUSE_SECONDS if self._held is None else PAUSE_SECONDS
@@ -117,16 +135,21 @@ class RemoteKeys:
     def _lacks(self, kid: str | None) -> bool:
         return kid is not None and self._held is not None and all(key.kid != kid for key in self._held)
 
+    def _is_fetching(self) -> bool:
+        """Whether a fetch is under way that can be waited for: in this event loop."""
+        return self._fetching is not None and self._fetching.get_loop() is asyncio.get_running_loop()
+
     async def _fetch_once(self) -> None:
         """Whoever is cancelled leaves the fetch to the others."""
-        if self._fetching is None:
+        if self._fetching is None or not self._is_fetching():
             self._asked_at = self._timer()
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
             self._fetching.add_done_callback(self._fetched)
         await asyncio.shield(self._fetching)
 
-    def _fetched(self, _task: asyncio.Task[None]) -> None:
-        self._fetching = None
+    def _fetched(self, task: asyncio.Task[None]) -> None:
+        if self._fetching is task:
+            self._fetching = None
 
     async def _fetch(self) -> None:
         try:
@@ -145,16 +168,22 @@ class RemoteKeys:
         else:
             self._held, self._received_at, self._fault = held, self._timer(), None
 
-    async def _download(self) -> bytes:
+    async def _address(self) -> str:
+        """Where the host is, after a look at every address that its name has."""
         host = self._url.host
         port = self._url.port or (443 if self._url.scheme == "https" else 80)
         addresses = await self._resolve(host, port)
         if not addresses:
             raise RemoteKeysError("the host has no address")
         for address in addresses:
-            _refuse_private(ip_address(address.partition("%")[0]), loopback=is_loopback(_bracketed(host)))
+            found = ip_address(address.partition("%")[0])
+            _refuse_private(found, loopback=is_loopback(_bracketed(host)), private_network=self._private_network)
+        return addresses[0]
+
+    async def _download(self) -> bytes:
+        host = self._url.host
+        target = self._url.copy_with(host=await self._address())
         headers = {**_HEADERS, "host": self._url.netloc.decode("ascii")}
-        target = self._url.copy_with(host=addresses[0])
         async with (
             httpx.AsyncClient(verify=self._tls or True, trust_env=False, follow_redirects=False) as client,
             client.stream("GET", target, headers=headers, extensions={"sni_hostname": host}) as answer,
@@ -184,14 +213,15 @@ async def _body(answer: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _checked(url: str) -> httpx.URL:
+def address_of(url: str, what: str) -> httpx.URL:
+    """The address that somebody configured for `what`; ConfigurationError unless it is one of https, or on loopback."""
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
-        raise ConfigurationError(f"{url!r} is not the address of a key set") from None
+        raise ConfigurationError(f"{url!r} is not the address of {what}") from None
     allowed = parsed.scheme == "https" or (parsed.scheme == "http" and is_loopback(_bracketed(parsed.host)))
     if not parsed.host or not allowed or parsed.userinfo or parsed.fragment:
-        raise ConfigurationError(f"{url!r} is not the https address of a key set; plain http is for loopback alone")
+        raise ConfigurationError(f"{url!r} is not the https address of {what}; plain http is for loopback alone")
     return parsed
 
 
@@ -199,7 +229,7 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _refuse_private(address: IPv4Address | IPv6Address, *, loopback: bool) -> None:
+def _refuse_private(address: IPv4Address | IPv6Address, *, loopback: bool, private_network: bool) -> None:
     """RemoteKeysError unless anybody could reach this address; those that carry another one are judged by it."""
     inner = _carried(address)
     if any(inner.version == network.version and inner in network for network in _NEVER_PUBLIC):
@@ -208,8 +238,16 @@ def _refuse_private(address: IPv4Address | IPv6Address, *, loopback: bool) -> No
         if not inner.is_loopback:
             raise RemoteKeysError(f"{address} is not on loopback, as its name says")
         return
+    if private_network and _is_private(address):
+        return
     if not inner.is_global or inner.is_multicast or inner.is_reserved or inner.is_unspecified:
         raise RemoteKeysError(f"{address} is not a public address")
+
+
+def _is_private(address: IPv4Address | IPv6Address) -> bool:
+    """Whether one's own issuer may have this address: itself, and not carried in one of a tunnel."""
+    plain = (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+    return any(plain.version == network.version and plain in network for network in _PRIVATE)
 
 
 def _carried(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
