@@ -14,11 +14,9 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,15 +25,13 @@ from typing import Any, Final, Self
 import asyncpg
 
 from frontdesk.stores.postgresql import PostgreSQLStore
+from tests.servers.spawning import PATIENCE, free_port, wait_until
 
 ROLE: Final = "desk"
 """The role of the stores: it owns its databases and is nothing else."""
 
 PASSWORD: Final = "horse@staple/of:the-desk"
 """Asked for over TCP only, and with everything in it that a URL must escape."""
-
-PATIENCE: Final = 30.0
-"""Seconds after which something that should happen counts as not happening."""
 
 # Collation is ICU's, so that a text which rests on the order of bytes and does not say so is found out.
 _INITDB: Final = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en", "--no-sync")
@@ -134,7 +130,7 @@ class PostgreSQL:
                 start_new_session=True,
                 **_identity(),
             )
-        self._until(self._is_ready, "accepts connections")
+        wait_until(self._is_ready, "the server accepts connections")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT disconnects everybody and shuts down in order, SIGQUIT is a crash that syncs nothing."""
@@ -160,7 +156,7 @@ class PostgreSQL:
         for pid in children:
             _signal(pid, signal.SIGKILL)
         process.wait()
-        self._until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "is gone")
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "the server is gone")
 
     def restart(self) -> None:
         """Stop in order and start again, under the same port."""
@@ -175,7 +171,7 @@ class PostgreSQL:
         for pid in _children(pids[0]):
             _signal(pid, signal.SIGSTOP)
             pids.append(pid)
-        self._until(lambda: all(_state(pid) in "TtZX" for pid in pids), "stands still")
+        wait_until(lambda: all(_state(pid) in "TtZX" for pid in pids), "the server stands still")
 
     def resume(self) -> None:
         """Let it go on after `pause`."""
@@ -267,7 +263,7 @@ class PostgreSQL:
     def _prepare(self) -> None:
         if os.geteuid() == 0:
             shutil.chown(self.directory, "postgres", "postgres")
-        self.port = _free_port()
+        self.port = free_port()
         if self._copy_of is None:
             self._run("initdb", "-D", self._data, "-U", "postgres", *_INITDB)
             (self._data / "pg_hba.conf").write_text(
@@ -311,12 +307,6 @@ class PostgreSQL:
         self._shared = lines[6].split()[-1]
         return True
 
-    def _until(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < deadline, f"it never {what}"
-            time.sleep(0.005)
-
 
 def database_of(url: str) -> str:
     """The name of the database in a URL that `PostgreSQL.url` made."""
@@ -329,12 +319,6 @@ def _identity() -> dict[str, Any]:
         return {}
     entry = pwd.getpwnam("postgres")
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _children(parent: int) -> list[int]:

@@ -194,7 +194,7 @@ def test_given_secrets_come_before_the_environment_and_that_before_the_key_file(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "app.db", "sqlite:app.db", "sqlite:///", "sqlite:///a?mode=ro", "mysql://x", "postgresql://x"]
+    "url", ["", "app.db", "sqlite:app.db", "sqlite:///", "sqlite:///a?mode=ro", "mysql://x", "postgresql:x"]
 )
 def test_a_url_that_names_no_store_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError):

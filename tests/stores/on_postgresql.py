@@ -11,7 +11,8 @@ from typing import Any
 import asyncpg
 
 from frontdesk.stores.postgresql import PostgreSQLStore
-from tests.servers.postgresql import PATIENCE, PostgreSQL
+from tests.servers.postgresql import PostgreSQL
+from tests.servers.spawning import PATIENCE
 
 HEAD = "SELECT number FROM frontdesk.log_head FOR UPDATE"
 """What everybody who appends to the log must wait for."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from frontdesk.core.rotation import Decision, Outcome
+from frontdesk.core.rotation import Outcome
 from frontdesk.errors import OverloadedError, StoreCorruptError, StoreError
 from frontdesk.stores.postgresql import PostgreSQLStore
 from frontdesk.stores.protocol import Ended
@@ -85,10 +85,8 @@ def test_decisions_about_one_session_in_one_transaction_follow_each_other(postgr
                 await let_go()
                 await blocked
                 assert await touch
-                first, second = [await rotation for rotation in rotations]
-                assert isinstance(first, Decision)
-                assert isinstance(second, Decision)
-                assert (first.outcome, second.outcome) == (Outcome.ROTATED, Outcome.RENEWED)
+                decisions = [await rotation for rotation in rotations]
+                assert {each.outcome for each in decisions if each} == {Outcome.ROTATED, Outcome.RENEWED}
                 ended, again = [await task for task in ends]
                 assert ended is not None
                 assert again is not None

@@ -63,6 +63,7 @@ def test_a_store_shows_where_it_is_and_no_password(url: str, name: str) -> None:
         "postgresql://db.example/secret?statement_cache_size=many",
         "postgresql://db.example/secret?statement_cache_size=-1",
         "mysql://db.example/secret",
+        "postgresql:secret",
     ],
 )
 def test_a_url_that_cannot_be_read_is_refused_without_being_shown(url: str) -> None:
@@ -84,8 +85,23 @@ def test_what_the_driver_refuses_about_a_url_is_told_without_it() -> None:
 
 def test_limits_that_make_no_sense_are_refused() -> None:
     for wrong in ({"timeout": timedelta(0)}, {"max_connections": 0}, {"max_waiting": 0}):
-        with pytest.raises(ValueError, match="above zero"):
+        with pytest.raises(ValueError, match="must be"):
             PostgreSQLStore("postgresql://db.example/desk", **wrong)
+    for option in ("timeout=0", "timeout=nan", "timeout=301", "max_connections=0", "max_waiting=-1", "max_waiting=1e3"):
+        with pytest.raises(ConfigurationError, match="must be"):
+            PostgreSQLStore(f"postgresql://db.example/desk?{option}")
+
+
+def test_what_the_url_says_about_the_store_holds_unless_an_argument_says_otherwise() -> None:
+    url = "postgresql://db.example/desk?timeout=0.5&max_connections=3&max_waiting=7&statement_cache_size=0&sslmode=require"
+    settings = PostgreSQLStore(url)._settings
+    assert (settings.seconds, settings.max_connections, settings.max_waiting, settings.statements) == (0.5, 3, 7, 0)
+    assert settings.address.dsn == "postgresql://db.example/desk?sslmode=require&application_name=frontdesk"
+    settings = PostgreSQLStore(url, timeout=timedelta(seconds=9), max_connections=1, max_waiting=2)._settings
+    assert (settings.seconds, settings.max_connections, settings.max_waiting, settings.statements) == (9, 1, 2, 0)
+    settings = PostgreSQLStore("postgres://db.example/desk?application_name=till")._settings
+    assert (settings.seconds, settings.max_connections, settings.max_waiting, settings.statements) == (2, 10, 1000, 100)
+    assert settings.address.dsn == "postgres://db.example/desk?application_name=till"
 
 
 # --- getting in -----------------------------------------------------------------------------------------------------
@@ -253,8 +269,8 @@ def test_a_transaction_is_limited_on_the_server_too_but_for_longer_than_here(pos
 
     async def scenario() -> None:
         async with store_on(postgresql, timeout=timedelta(seconds=7)) as store:
-            assert await store._write(settings) == ("14s", "14s", "read committed")
-            assert await store._write(settings, long=True) == ("7min", "7min", "read committed")
+            assert await store._write(settings) == ("14s", "7s", "read committed")
+            assert await store._write(settings, long=True) == ("7min", "7s", "read committed")
 
     asyncio.run(scenario())
 

@@ -1,6 +1,6 @@
 """The store in a PostgreSQL database, for any number of machines.
 
-The rooms: `engine` (what stands while it is open), `connecting`, `pool`, `running` (connections, time limits, retries),
+The rooms: `settings`, `engine` (what stands while it is open), `connecting`, `pool`, `running` (time limits, retries),
 `grouping` (decisions about one session, many in a transaction), `locks` (who waits for whom), `listening` (waking),
 `migrating` (the schema), `log`, `sessions`, `stored_keys`, `services`, `records` and `mending` (what the decisions do
 inside a transaction), `faults` (errors). Rows are those of `stores.rows`.
@@ -23,8 +23,8 @@ from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
 from frontdesk.stores.migrations import Migration, migrations
 from frontdesk.stores.postgresql import log, mending, migrating, records, services, sessions, stored_keys, verdicts
-from frontdesk.stores.postgresql.connecting import Connection, address_of
-from frontdesk.stores.postgresql.engine import Engine, Engines, Settings
+from frontdesk.stores.postgresql.connecting import Connection
+from frontdesk.stores.postgresql.engine import Engine, Engines
 from frontdesk.stores.postgresql.locks import (
     PURGE,
     SCHEMA,
@@ -35,6 +35,8 @@ from frontdesk.stores.postgresql.locks import (
     whole_realm,
     within_realm,
 )
+from frontdesk.stores.postgresql.running import Runner
+from frontdesk.stores.postgresql.settings import settings_of
 from frontdesk.stores.protocol import ASK, NO_TIME, Ask, Created, Ended, NotCreated, Poll
 from frontdesk.stores.rows import session_row, subject_changes
 
@@ -48,11 +50,12 @@ _NOT_OPEN: Final = "the store is not open"
 class PostgreSQLStore:
     """`stores.protocol.Store` in a PostgreSQL database. What it promises is in docs/stores.md.
 
-    url: `postgresql://user:password@host:5432/database`, as asyncpg takes it; `statement_cache_size=0` in its query
-    for a pool in transaction mode between it and the server. timeout: how long one attempt may take, from waiting for
-    a connection to the answer; what may touch every row may take thirty times as long. max_connections: per event
-    loop, beside one that listens. max_waiting: calls that may wait for a connection before OverloadedError.
-    token_bytes: the source of the random name of the store's history.
+    url: `postgresql://user:password@host:5432/database`, as asyncpg takes it. Its query may say what the arguments up
+    to `max_waiting` say (`timeout` in seconds), an argument wins; and `statement_cache_size=0` for a pool in
+    transaction mode between it and the server. timeout: how long one attempt may take, from waiting for a connection
+    to the answer; default 2 s; what may touch every row may take thirty times as long. max_connections: of one event
+    loop, and one more that listens; default 10. max_waiting: calls that may wait for a connection before
+    OverloadedError; default 1000. token_bytes: the source of the random name of the store's history.
 
     Usable from several event loops and threads, each with connections of its own.
     """
@@ -63,19 +66,12 @@ class PostgreSQLStore:
         self,
         url: str,
         *,
-        timeout: timedelta = timedelta(seconds=2),
-        max_connections: int = 10,
-        max_waiting: int = 1000,
+        timeout: timedelta | None = None,
+        max_connections: int | None = None,
+        max_waiting: int | None = None,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        if timeout <= timedelta(0) or max_connections < 1 or max_waiting < 1:
-            raise ValueError("timeout, max_connections and max_waiting must be above zero")
-        self._settings = Settings(
-            address=address_of(url),
-            seconds=timeout.total_seconds(),
-            max_connections=max_connections,
-            max_waiting=max_waiting,
-        )
+        self._settings = settings_of(url, timeout=timeout, max_connections=max_connections, max_waiting=max_waiting)
         self._token_bytes = token_bytes
         self._engines = Engines(self._settings)
         self._open = False
@@ -94,7 +90,7 @@ class PostgreSQLStore:
             self._open = True
 
     async def migrate(self) -> tuple[str, ...]:
-        runner = self._settings.runner()
+        runner = Runner(self._settings)
         history = self._token_bytes(16).hex()
 
         async def take(step: Migration) -> bool:

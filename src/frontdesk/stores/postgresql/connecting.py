@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -18,7 +19,9 @@ else:
     Connection = asyncpg.Connection
 
 SCHEMES: Final = ("postgresql", "postgres")
-_CACHE: Final = "statement_cache_size"
+OPTIONS: Final = frozenset({"timeout", "max_connections", "max_waiting", "statement_cache_size"})
+"""What the query of a URL may say about the store itself; the rest is for the driver and the server."""
+
 _HOST: Final = r"(?:[^:@/\[\]]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?"
 _HOSTS: Final = re.compile(rf"{_HOST}(?:,{_HOST})*")
 
@@ -29,15 +32,17 @@ class Address:
 
     dsn: str = field(repr=False)
     name: str
-    statements: int = 100
-    """How many prepared statements a connection keeps; 0 for a pool in transaction mode between it and the server."""
+    options: Mapping[str, str] = field(default_factory=dict)
 
-    async def connect(self, seconds: float) -> Connection:
-        """A connection to the primary. Raises what the driver does; cancelled or too slow, it leaves none behind."""
+    async def connect(self, seconds: float, *, statements: int) -> Connection:
+        """A connection to the primary, which keeps so many prepared statements.
+
+        Raises what the driver does; cancelled or too slow, it leaves none behind.
+        """
         return await asyncpg.connect(
             self.dsn,
             timeout=seconds,
-            statement_cache_size=self.statements,
+            statement_cache_size=statements,
             # A primary stays one for as long as its connections live, so this is asked once for each of them.
             target_session_attrs=SessionAttribute.primary,
         )
@@ -48,19 +53,20 @@ def address_of(url: str) -> Address:
     try:
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        statements = int(dict(query).get(_CACHE, "100"))
     except ValueError:
         raise ConfigurationError(_UNREADABLE) from None
     host = parts.netloc.rpartition("@")[2]
     # A password that is not escaped cuts the URL into other parts, and then no part of it may be shown.
     cut = _HOSTS.fullmatch(host) is None or "@" in parts.path or parts.fragment
-    if parts.scheme not in SCHEMES or cut or statements < 0:
+    if url.partition("://")[0] not in SCHEMES or cut:
         raise ConfigurationError(_UNREADABLE)
-    kept = [(name, value) for name, value in query if name != _CACHE]
+    kept = [(name, value) for name, value in query if name not in OPTIONS]
     if "application_name" not in dict(kept):
         kept.append(("application_name", "frontdesk"))
     name = f"{host or dict(kept).get('host', '')}{parts.path}"
-    return Address(urlunsplit(parts._replace(query=urlencode(kept))), name, statements)
+    return Address(
+        urlunsplit(parts._replace(query=urlencode(kept))), name, {key: value for key, value in query if key in OPTIONS}
+    )
 
 
 _UNREADABLE: Final = (

@@ -7,34 +7,15 @@ import os
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
 from frontdesk.errors import StoreError
 from frontdesk.stores.postgresql import log
-from frontdesk.stores.postgresql.connecting import Address
 from frontdesk.stores.postgresql.grouping import Grouping
 from frontdesk.stores.postgresql.listening import Listener
 from frontdesk.stores.postgresql.running import Runner
+from frontdesk.stores.postgresql.settings import Settings
 from frontdesk.stores.protocol import Poll
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The constructor arguments of `PostgreSQLStore`, checked. `seconds`: the limit of one attempt."""
-
-    address: Address
-    seconds: float
-    max_connections: int
-    max_waiting: int
-
-    def runner(self) -> Runner:
-        return Runner(
-            self.address,
-            seconds=self.seconds,
-            max_connections=self.max_connections,
-            max_waiting=self.max_waiting,
-        )
 
 
 class Engine:
@@ -42,9 +23,9 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.loop = asyncio.get_running_loop()
-        self.runner = settings.runner()
+        self.runner = Runner(settings)
         self.grouping = Grouping(self.runner)
-        self._listener = Listener(settings.address, settings.seconds)
+        self._listener = Listener(settings)
         self._guard: AsyncGenerator[None, None] | None = None
         self._closed = False
 

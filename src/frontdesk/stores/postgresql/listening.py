@@ -11,18 +11,18 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from frontdesk.stores.postgresql.connecting import Address, Connection
+from frontdesk.stores.postgresql.connecting import Connection
 from frontdesk.stores.postgresql.faults import FAULTS
 from frontdesk.stores.postgresql.log import CHANNEL
 from frontdesk.stores.postgresql.pool import end
+from frontdesk.stores.postgresql.settings import Settings
 
 
 class Listener:
-    """To be used in one event loop only. `seconds`: how long it may take to begin."""
+    """To be used in one event loop only."""
 
-    def __init__(self, address: Address, seconds: float) -> None:
-        self._address = address
-        self._seconds = seconds
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._connection: Connection | None = None
         self._beginning: asyncio.Lock = asyncio.Lock()
         self._ears: set[asyncio.Event] = set()
@@ -35,8 +35,8 @@ class Listener:
                 return
             self.end()
             try:
-                async with asyncio.timeout(self._seconds):
-                    connection = await self._address.connect(self._seconds)
+                async with asyncio.timeout(self._settings.seconds):
+                    connection = await self._settings.connect()
                     try:
                         connection.add_termination_listener(self._ring)
                         await connection.add_listener(CHANNEL, self._ring)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from frontdesk.errors import OverloadedError, StoreError
-from frontdesk.stores.postgresql.connecting import Address, Connection
+from frontdesk.stores.postgresql.connecting import Connection
 from frontdesk.stores.postgresql.faults import (
     FAULTS,
     UnreachableError,
@@ -23,6 +23,7 @@ from frontdesk.stores.postgresql.faults import (
 )
 from frontdesk.stores.postgresql.locks import Lock, statements
 from frontdesk.stores.postgresql.pool import Pool
+from frontdesk.stores.postgresql.settings import Settings
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -36,13 +37,14 @@ _PROVED_FOR: Final = 1.0
 
 _PROBE: Final = "UPDATE frontdesk.meta SET value = value WHERE name = 'history'"
 
-# The limits on the server clean up after a client that is gone. They are longer than the client's own: a COMMIT that
-# waits for a standby and is given up by the *server* is acknowledged all the same, and nobody must be there to hear it.
+# The limits on the server clean up after a client that is gone or stands still. That on a statement is longer than the
+# client's own: a COMMIT that waits for a standby and is given up by the *server* is acknowledged all the same, and
+# nobody must be there to hear it.
 # synchronous_commit=off would let a crash take back what was acknowledged, without any sign in the log that it did.
 _BEGIN: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED;"
     "SET LOCAL statement_timeout = {milliseconds};"
-    "SET LOCAL idle_in_transaction_session_timeout = {milliseconds};"
+    "SET LOCAL idle_in_transaction_session_timeout = {idle};"
     "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off';"
 )
 
@@ -61,16 +63,16 @@ class _Call:
 
 
 class Runner:
-    """Everything that one event loop asks of the server. `seconds`: the limit of one attempt."""
+    """Everything that one event loop asks of the server."""
 
-    def __init__(self, address: Address, *, seconds: float, max_connections: int, max_waiting: int) -> None:
-        self._seconds = seconds
-        self._most = max_connections + max_waiting
+    def __init__(self, settings: Settings) -> None:
+        self._seconds = settings.seconds
+        self._most = settings.max_connections + settings.max_waiting
         self._accepted = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._probing: asyncio.Task[None] | None = None
         self._proved_at: float | None = None
-        self._pool = Pool(lambda: address.connect(seconds), max_connections)
+        self._pool = Pool(settings.connect, settings.max_connections)
 
     async def read(self, question: Work[T]) -> T:
         """The answer to one statement."""
@@ -79,12 +81,12 @@ class Runner:
     async def write(self, work: Work[T], locks: Collection[Lock] = (), *, long: bool = False) -> T:
         """What `work` returns, after COMMIT. It may be called several times, each time in a new transaction."""
         seconds = self._seconds * (LONG if long else 1)
-        begin = _begin(seconds) + statements(locks)
+        begin = self._begin(seconds) + statements(locks)
         return await self._perform(lambda call: self._trying(call, work, begin, seconds))
 
     async def transact(self, work: Work[T]) -> T:
         """`write` for a task that was made by `start` and counted by `accept`."""
-        return await self._trying(_Call(), work, _begin(self._seconds), self._seconds)
+        return await self._trying(_Call(), work, self._begin(self._seconds), self._seconds)
 
     async def probe(self) -> None:
         """Return if a write would go through now, or was found to a second ago. Leaves nothing behind.
@@ -112,7 +114,7 @@ class Runner:
         """A task that is kept until it is over."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(self._forget)
         return task
 
     async def close(self) -> None:
@@ -125,13 +127,13 @@ class Runner:
         """Close every connection at once."""
         self._pool.terminate()
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # heard, also when nobody awaits it any more
 
     async def _probe(self) -> None:
-        script = f"{_begin(self._seconds)}{_PROBE};ROLLBACK"
+        script = f"{self._begin(self._seconds)}{_PROBE};ROLLBACK"
         try:
             await self._trying(_Call(), lambda connection: connection.execute(script), None, self._seconds)
             self._proved_at = asyncio.get_running_loop().time()
@@ -147,7 +149,7 @@ class Runner:
         except asyncio.CancelledError:
             if not call.begun:
                 task.cancel()
-            await over(task)
+            await _over(task)
             raise
         finally:
             self.settled()
@@ -167,12 +169,15 @@ class Runner:
                     raise store_error(fault) from None
         raise UnreachableError("the connections to the server are lost again and again")
 
+    def _begin(self, seconds: float) -> str:
+        return _BEGIN.format(milliseconds=int(seconds * 2000), idle=int(self._seconds * 1000))
+
     async def _attempt(self, call: _Call, work: Work[T], begin: str | None) -> T:
         connection, used = await self._pool.acquire()
         call.begun = True
         sound = False
         try:
-            result = await _on(connection, work, begin, used=used)
+            result = await _carry_out(connection, work, begin, used=used)
             sound = True
         except Exception as error:
             sound = await _recovered(connection, error)
@@ -182,18 +187,14 @@ class Runner:
         return result
 
 
-async def over(task: asyncio.Task[Any]) -> None:
+async def _over(task: asyncio.Task[Any]) -> None:
     """Return when `task` is over, however often this is cancelled meanwhile."""
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task])
 
 
-def _begin(seconds: float) -> str:
-    return _BEGIN.format(milliseconds=int(seconds * 2000))
-
-
-async def _on(connection: Connection, work: Work[T], begin: str | None, *, used: bool) -> T:
+async def _carry_out(connection: Connection, work: Work[T], begin: str | None, *, used: bool) -> T:
     """One attempt on one connection: a statement by itself, or a transaction."""
     try:
         if begin is None:
