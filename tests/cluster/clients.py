@@ -237,7 +237,15 @@ class Device:
     """One client: what it holds now, and what it held before and must never be accepted with again."""
 
     def __init__(
-        self, name: str, wire: Wire, person: Person, *, credential: Credential, transport: Transport, seed: int
+        self,
+        name: str,
+        wire: Wire,
+        person: Person,
+        *,
+        credential: Credential,
+        transport: Transport,
+        seed: int,
+        home: int,
     ) -> None:
         self.name = name
         self.person = person
@@ -245,6 +253,7 @@ class Device:
         self.retired: list[Holding] = []
         self.random = random.Random(f"{seed}/{name}")
         self._wire = wire
+        self._home = home
         self._credential: Credential = credential
         self._transport: Transport = transport
 
@@ -305,6 +314,10 @@ class Device:
         if self.holding is not None:
             self.retired.append(self.holding)
             self.holding = None
+
+    def door(self, number: int = 0) -> Door:
+        """The node where it, or its tab of this number, is at home."""
+        return self._wire.doors[(self._home + number) % len(self._wire.doors)]
 
     def any_door(self) -> Door:
         return self.random.choice(self._wire.doors)

@@ -1,7 +1,8 @@
 """What the clients of a cluster do all the while, in one process, bounded in time and drawn from a seed.
 
 - **Keepers** sign in once and stay: they check, and refresh more often than they need to. Those with cookies are
-  browsers with several tabs on one jar. Nobody may ever sign them out.
+  browsers with several tabs on one jar, each tab at a node of its own, so that one that hangs stops no other. Nobody
+  may ever sign them out.
 - **Leavers** come and go: they sign in, work a while, are ended by themselves, by another device of the same person,
   with everything of that person, or by an administrator, and then try for a while whether any node still lets them in.
 - An **administrator** gives up the key of somebody's access token now and then. That ends no session.
@@ -120,7 +121,10 @@ class Party:
 
     def _device(self, name: str, person: Person, number: int) -> Device:
         credential, transport = self._kinds[number % len(self._kinds)]
-        return Device(name, self._wire, person, credential=credential, transport=transport, seed=self._plan.seed)
+        # Not by the number alone, so that each kind is at home at several nodes.
+        home = number + number // len(self._kinds)
+        seed = self._plan.seed
+        return Device(name, self._wire, person, credential=credential, transport=transport, seed=seed, home=home)
 
     async def _register(self, name: str, number: int) -> Person:
         email, address = f"{name}@example.com", f"198.51.100.{number + 1}"
@@ -142,18 +146,18 @@ class _Keeper:
     async def stay(self) -> None:
         holding = self.device.holding
         tabs = _TABS if holding is not None and holding.transport == "cookie" else 1
-        await _all(self._tab() for _ in range(tabs))
+        await _all(self._tab(self.device.door(number)) for number in range(tabs))
 
-    async def _tab(self) -> None:
+    async def _tab(self, door: Door) -> None:
         while not self._calm.is_set():
             await self.device.wait(*_PAUSE)
             async with self._signing_in:
                 # It happens only when a promise was broken; it goes on, for the judge to see what else there is.
                 holding = self.device.holding or await self.device.sign_in()
             if self.device.random.random() < _REFRESHES:
-                answer = await self.device.refresh(holding)
+                answer = await self.device.refresh(holding, door)
             else:
-                answer = await _use(self.device, holding)
+                answer = await _use(self.device, holding, door)
             if answer.status == 401 and self.device.holding is holding:
                 self.device.retire()
 
@@ -177,7 +181,7 @@ class _Leaver:
             other = self.companion.holding or await self.companion.sign_in()
             for _ in range(self._random.randint(3, 10)):
                 await self.device.wait(*_PAUSE)
-                await _use(self.device, holding)
+                await _use(self.device, holding, self.device.door())
             way = self._random.choice(self._ways)
             await self._end(way, holding, other)
             gone = [(self.device, holding)]
@@ -265,7 +269,7 @@ async def _use(device: Device, holding: Holding, door: Door | None = None) -> An
     """A protected request; when the access token is over or its key is gone, a refresh and the request again."""
     answer = await device.check(holding, door)
     if answer.status == 401 and holding.refresh and answer.code in _REFRESHABLE:
-        refreshed = await device.refresh(holding)
+        refreshed = await device.refresh(holding, door)
         return await device.check(holding, door) if refreshed.accepted else refreshed
     return answer
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,11 +24,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.cluster.clients import Credential, Door
-from tests.cluster.history import History, Recorder, Request, Target, during, moment
+from tests.cluster.history import History, Operation, Recorder, Request, Target, during, moment
 from tests.cluster.judge import Promise, Terms, Violation, judge
 from tests.cluster.network import Network
 from tests.cluster.nodes import Node, Place, free_ports, start_all
 from tests.cluster.party import Plan
+from tests.cluster.remote import Remote
 from tests.cluster.workload import Workload
 
 _PORT: Final = 8000  # in a room of its own every node may have the same
@@ -109,6 +110,19 @@ class Cluster:
         self.fault(f"kill {name}")
         self.nodes[name].kill()
 
+    def kill_store(self, store: Remote, how: Callable[[], None] | None = None) -> None:
+        """kill -9 of the store, or `how` it ends instead; it is started again before this returns."""
+        self.fault("the store ends")
+        (how or store.kill)()
+        store.start()
+        self.fault("the store has started again")
+
+    def deafen(self, store: Remote) -> None:
+        """End the connections over which the nodes wait for news of the log."""
+        ended = store.deafen()
+        self.fault(f"{ended} connections of polls were ended")
+        assert ended, "nobody listened"
+
     def start(self, name: str) -> None:
         """Start a node that was killed, and wait until it is ready."""
         self.nodes[name].start()
@@ -137,6 +151,18 @@ class Cluster:
                 yield
         finally:
             network.mend(name)
+
+    @contextmanager
+    def stopped(self, store: Remote) -> Iterator[None]:
+        """The store stands still for the length of the block, and no node can know anything."""
+        store.pause()
+        try:
+            with ExitStack() as stack:
+                for name in self.nodes:
+                    stack.enter_context(during(self._recorder, "cut", "healed", node=name))
+                yield
+        finally:
+            store.resume()
 
     @contextmanager
     def losing(self) -> Iterator[None]:
@@ -192,8 +218,16 @@ class Cluster:
         terms = Terms(nodes=self.setup.nodes, bound=self.setup.bound, recovery=self.setup.recovery)
         return judge(self.history, terms)
 
+    def answered(self, operation: Operation, status: int, *, nodes: Sequence[str] = ()) -> int:
+        """How many requests of this kind these nodes, or all, answered so."""
+        asked = [r for r in self.history.requests if r.operation == operation and r.status == status]
+        return len([r for r in asked if not nodes or r.node in nodes])
+
     def require_promises(self) -> None:
-        """AssertionError when a promise was broken, or when too little happened to show that it was kept."""
+        """AssertionError when a promise was broken, or when too little happened to show that it was kept.
+
+        Nor may a node have met what nobody had thought of.
+        """
         violations = self.violations()
         if violations:
             counts = Counter(violation.promise for violation in violations)
@@ -201,6 +235,8 @@ class Cluster:
             shown = "\n".join(map(str, violations[:_SHOWN]))
             raise AssertionError(f"broken: {summary} (seed {self.setup.seed}; {self.history_directory})\n{shown}")
         require_substance(self.history, keys=self.setup.administrator)
+        for node in self.nodes.values():
+            assert "Traceback" not in node.log, f"{node.name} met a defect; see its log in {node.directory}"
 
     def _ports(self) -> Iterator[tuple[str, int]]:
         ports = free_ports(len(self.setup.nodes)) if self.setup.network is None else [_PORT] * len(self.setup.nodes)
