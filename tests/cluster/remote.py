@@ -36,8 +36,8 @@ class Remote(Protocol):
         """Where a proxy finds the server."""
         ...
 
-    def url_at(self, host: str, port: int) -> str:
-        """The store for nodes that find the server, or a proxy, there."""
+    def url_at(self, host: str, port: int, *, timeout: float = TIMEOUT) -> str:
+        """The store for nodes that find the server, or a proxy, there, and wait so many seconds for it."""
         ...
 
     def kill(self) -> None:
@@ -76,9 +76,9 @@ class OnPostgreSQL:
     def address(self) -> Address:
         return Address(port=self.server.port)
 
-    def url_at(self, host: str, port: int) -> str:
+    def url_at(self, host: str, port: int, *, timeout: float = TIMEOUT) -> str:
         url = self.server.url(self.database, tcp=True)
-        return url.replace(f"@127.0.0.1:{self.server.port}/", f"@{host}:{port}/") + f"?timeout={TIMEOUT}"
+        return url.replace(f"@127.0.0.1:{self.server.port}/", f"@{host}:{port}/") + f"?timeout={timeout}"
 
     def kill(self) -> None:
         self.server.kill()
@@ -116,8 +116,8 @@ class OnRedis:
     def address(self) -> Address:
         return Address(port=self.server.port)
 
-    def url_at(self, host: str, port: int) -> str:
-        return f"redis://{host}:{port}?timeout={TIMEOUT}"
+    def url_at(self, host: str, port: int, *, timeout: float = TIMEOUT) -> str:
+        return f"redis://{host}:{port}?timeout={timeout}"
 
     def kill(self) -> None:
         self.server.kill()

@@ -175,18 +175,27 @@ class Cluster:
         self.fault(f"the clock of {name} is {seconds:+} s off")
         self.nodes[name].jump(seconds)
 
-    def end_everything(self, name: str) -> None:
-        """An administrator ends every session of everybody at a node, which acknowledges it."""
-        target, deadline = Target("all"), time.monotonic() + self.setup.recovery.total_seconds()
+    def order(self, name: str, target: Target) -> None:
+        """An administrator ends something at a node, which acknowledges it."""
+        deadline = time.monotonic() + self.setup.recovery.total_seconds()
+        body = {"all": True} if target.kind == "all" else {target.kind: target.id}
         status = 0
         while status != http.client.OK:
             assert time.monotonic() < deadline, f"{name} ends nothing: {status}"
             started = moment()
-            status, told = self.nodes[name].ask(
-                "POST", "/auth/revocations", credential=self._credential, body={"all": True}
-            )
+            status, told = self.nodes[name].ask("POST", "/auth/revocations", credential=self._credential, body=body)
             code = str(told.get("code", ""))
             self._recorder.add(Request("test", name, "revoke", started, moment(), status, code, target=target))
+
+    def end_everything(self, name: str) -> None:
+        """Every session of everybody ends."""
+        self.order(name, Target("all"))
+
+    def give_up_keys(self, name: str) -> None:
+        """The keys that clients' access tokens had lately are given up, those that sign at this moment among them."""
+        used = dict.fromkeys(r.key for r in self.history.requests[-100:] if r.key and r.accepted)
+        for key in used:
+            self.order(name, Target("key", key))
 
     def fault(self, note: str) -> None:
         """Write down what is being done."""
