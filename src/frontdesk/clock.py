@@ -40,6 +40,24 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class UnhurriedClock:
+    """Another clock as slow as it ever was against the boot-time clock: for deciding what may be forgotten.
+
+    A clock that jumps ahead must not make anybody forget what is needed when it comes back.
+    """
+
+    def __init__(self, clock: Clock, boot: Timer = BOOT_TIMER) -> None:
+        self._clock = clock
+        self._boot = boot
+        self._ahead: timedelta | None = None
+
+    def now(self) -> datetime:
+        boot = timedelta(seconds=self._boot())
+        ahead = self._clock.now() - EPOCH - boot
+        self._ahead = ahead if self._ahead is None else min(self._ahead, ahead)
+        return EPOCH + boot + self._ahead
+
+
 class AdjustableClock:
     """A clock that stands still until told to move: for tests and for the lab.
 

@@ -155,14 +155,14 @@ class RedisServer:
         """Return when so many replicas have all that this server has."""
 
         def synced() -> bool:
-            info = self.call("INFO", "replication")
-            online = [each for name, each in info.items() if name.startswith("slave") and isinstance(each, dict)]
-            return len([each for each in online if each["state"] == "online"]) == count
+            with self.client() as client:
+                client.publish("synced", "")  # a write that is gone at once
+                return int(client.execute_command("WAIT", count, 1000)) == count
 
-        wait_until(synced, f"{count} replicas are online")
+        wait_until(synced, f"{count} replicas have everything")
 
     def _settings(self) -> dict[str, str]:
-        defaults = {"save": '""', "appendonly": "no", "repl-diskless-sync-delay": "0", "enable-debug-command": "local"}
+        defaults = {"save": '""', "appendonly": "no", "repl-diskless-sync-delay": "0"}
         return {**defaults, **self._options}
 
     def _write_settings(self) -> None:
@@ -208,18 +208,31 @@ class Sentinel(RedisServer):
     def url(self) -> str:
         return f"redis+sentinel://127.0.0.1:{self.port}/{SERVICE}"
 
+    def start(self) -> None:
+        super().start()
+        # Not 10 s and 2 s: how soon it notices who follows whom, and (four times) makes an old primary a replica.
+        self.call("SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200")
+
     def primary_port(self) -> int:
         """The port of the server that it names as the primary."""
         return int(self.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     def wait_for_replicas(self, count: int) -> None:
-        wait_until(lambda: len(self.call("SENTINEL", "REPLICAS", SERVICE)) == count, f"{count} replicas are known")
+        """Return when so many replicas could take over."""
+
+        def ready() -> bool:
+            with self.client() as client:
+                found = client.sentinel_slaves(SERVICE)
+            return [each["master-link-status"] for each in found] == ["ok"] * count
+
+        wait_until(ready, f"{count} replicas are known")
 
     def _settings(self) -> dict[str, str]:
         return {
             f"sentinel monitor {SERVICE}": f"127.0.0.1 {self._primary.port} {self._quorum}",
-            f"sentinel down-after-milliseconds {SERVICE}": "300",
-            f"sentinel failover-timeout {SERVICE}": "3000",
+            # Less, and a busy machine would be taken for a dead server.
+            f"sentinel down-after-milliseconds {SERVICE}": "1000",
+            f"sentinel failover-timeout {SERVICE}": "5000",
         }
 
 

@@ -65,8 +65,7 @@ class Node:
         follower = self.desk.follower
         assert follower is not None
         self.follower = follower
-        follower._boot = lambda: self.boot
-        follower._wall = lambda: self.boot
+        follower._boot = follower._wall = follower._unhurried._boot = lambda: self.boot
 
     async def check(self, token: str) -> Authenticated | Refusal:
         return await self.desk.authenticate(token.encode(), "bearer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -193,8 +194,8 @@ def _require_silence(url: str, sentence: str) -> None:
 
 def test_a_user_who_may_do_what_the_manual_lists_is_enough(redis_server: RedisServer) -> None:
     manual = (ROOT / "docs" / "stores.md").read_text()
-    (rules,) = re.findall(r"ACL SETUSER desk on '>a password' (.+)", manual)
-    redis_server.call("ACL", "SETUSER", "desk", "on", ">pw", *rules.split())
+    (rules,) = re.findall(r"ACL SETUSER desk on '>a password' (.+?)```", manual, re.DOTALL)
+    redis_server.call("ACL", "SETUSER", "desk", "on", ">pw", *shlex.split(rules.replace("\\\n", "")))
     try:
         asyncio.run(_use_everything(f"redis://desk:pw@127.0.0.1:{redis_server.port}"))
     finally:

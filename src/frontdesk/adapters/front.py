@@ -52,7 +52,7 @@ class Front:
     def housekeeping(self, wait: Wait = asyncio.sleep) -> Maintenance:
         """What runs beside the requests. `wait`: what it pauses with."""
         desk = self.desk
-        return Maintenance(desk.store, desk.clock, rotate=desk.rotate_keys, wait=wait)
+        return Maintenance(desk.store, desk.unhurried, rotate=desk.rotate_keys, wait=wait)
 
     async def open(self) -> None:
         """Open the desk; whoever calls meanwhile shares the attempt. Raises ConfigurationError or StoreError."""

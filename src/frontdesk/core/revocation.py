@@ -101,12 +101,11 @@ class RevocationIndex:
                 continue
             table = self._table(entry.kind)
             known = table.get(entry.target)
-            if known is not None:
-                entry = _later(known, entry)  # noqa: PLW2901 - what is kept of the two
-                if entry is known:
-                    continue
-            table[entry.target] = entry
-            self._due[entry.kind].append(entry)
+            if known is None:
+                table[entry.target] = entry
+                self._due[entry.kind].append(entry)
+            else:
+                table[entry.target] = _later(known, entry)
 
     def revoked(self, session_id: str, subject: str, epochs: Epochs, key_id: str | None = None) -> bool:
         """Whether an entry ends a credential with these marks."""
@@ -120,6 +119,11 @@ class RevocationIndex:
     def key_revoked(self, key_id: str) -> bool:
         """Whether the key was given up: what it signed is not believed."""
         return key_id in self._keys
+
+    def epochs(self, subject: str) -> Epochs:
+        """The epochs that are good as far as this index knows; the store's own are these or higher."""
+        known = self._subjects.get(subject)
+        return Epochs(self._realm_epoch, 0 if known is None else known.epoch)
 
     def changed_at(self, subject: str) -> int:
         """The number of the newest entry that says that the subject's rights were changed; 0 when there is none.
@@ -152,9 +156,11 @@ class RevocationIndex:
         for kind, due in self._due.items():
             table = self._table(kind)
             while due and due[0].expires_at <= now:
-                entry = due.popleft()
-                if table.get(entry.target) is entry:
+                entry = table[due.popleft().target]
+                if entry.expires_at <= now:
                     del table[entry.target]
+                else:
+                    due.append(entry)  # another entry for the same target came later
         if self._all is not None and self._all.expires_at <= now:
             self._all = None
         return before - len(self)

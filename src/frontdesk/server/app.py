@@ -77,7 +77,7 @@ class Application:
             dev=settings.dev,
             open_metrics=settings.open_metrics,
         )
-        self._maintenance = Maintenance(self.desk.store, self.desk.clock, rotate=self.desk.rotate_keys)
+        self._maintenance = Maintenance(self.desk.store, self.desk.unhurried, rotate=self.desk.rotate_keys)
         self._timer = timer
         self._https = settings.public_scheme == "https"
 

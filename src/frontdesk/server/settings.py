@@ -33,7 +33,7 @@ _POLICY: Final = SessionPolicy()
 class ServerSettings:
     """One server. Raises ConfigurationError with one sentence for what cannot be or would be unsafe."""
 
-    store: str = "sqlite:///frontdesk.db"
+    store: str = field(default="sqlite:///frontdesk.db", repr=False)  # its URL may hold a password
     secret: tuple[str, ...] = field(default=(), repr=False)
     host: str = "127.0.0.1"
     port: int = 8000

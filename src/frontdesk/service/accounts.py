@@ -22,11 +22,11 @@ from frontdesk.service.common_passwords import common_passwords
 from frontdesk.service.fitting import LONGEST_COOKIE_NAME
 from frontdesk.service.hashing import Owner, PasswordHasher
 from frontdesk.service.keys import TokenBytes
+from frontdesk.service.knowledge import Knowledge
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
 from frontdesk.service.tracing import traced
 from frontdesk.stores.protocol import Store
-from frontdesk.verifier.follow import Hear
 
 
 class Accounts:
@@ -43,7 +43,7 @@ class Accounts:
         clock: Clock,
         audit: Audit,
         token_bytes: TokenBytes,
-        hear: Hear,
+        knowledge: Knowledge,
     ) -> None:
         self._store = store
         self._sign_in = sign_in
@@ -53,7 +53,7 @@ class Accounts:
         self._clock = clock
         self._audit = audit
         self._token_bytes = token_bytes
-        self._hear = hear
+        self._knowledge = knowledge
 
     async def register(
         self, email: str, password: str, *, roles: tuple[str, ...] = (), origin: Origin | None = None
@@ -167,9 +167,9 @@ class Accounts:
         now = self._clock.now()
         if account is None or not await self._store.remove_account(account.realm, account.id, now=now):
             return None
-        await self._hear()
         address = origin.address if origin else ""
         self._audit(AccountRemoved(at=now, realm=account.realm, address=address, subject=account.id))
+        await self._knowledge.hear()
         return account
 
     async def unlock(self, email: str) -> bool:

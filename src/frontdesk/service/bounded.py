@@ -35,7 +35,7 @@ from frontdesk.service.tokens import Tokens
 from frontdesk.service.touches import Touches
 from frontdesk.service.tracing import Silent, span
 from frontdesk.stores.protocol import ASK, Ask, Store
-from frontdesk.verifier.access_tokens import KEY_UNKNOWN, AccessClaims, principal_of_claims
+from frontdesk.verifier.access_tokens import KEY_UNKNOWN, AccessClaims, is_encrypted, principal_of_claims
 from frontdesk.verifier.flights import Flights
 from frontdesk.verifier.follow import Follower
 
@@ -83,7 +83,7 @@ class BoundedAuthenticator(Authenticator):
     async def check(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Authenticated | Refusal:
         """Decide, asking the store where that is needed. Raises StoreError on a fault of the store."""
         await self._follower.start()
-        if not strict:
+        if not strict and self._freshness == "bounded":
             outcome = self.check_now(credential, transport)  # the index may have come up to date meanwhile
             if outcome is not ASK:
                 return outcome
@@ -128,7 +128,11 @@ class BoundedAuthenticator(Authenticator):
             refusal = self._unsuitable(credential, claims, transport)
             if refusal is not None:
                 return refusal
-            held = self._remember_claims(credential, claims, now)
+            held = self._of_token(credential, claims, now)
+            outcome = self._hit(held, transport, now)
+            if outcome is not ASK:
+                self._memory.keep(credential, held)
+            return outcome
         return self._hit(held, transport, now)
 
     def _hit(self, held: Remembered, transport: Transport, now: datetime) -> Authenticated | Ask:
@@ -165,7 +169,8 @@ class BoundedAuthenticator(Authenticator):
 
     async def _decide_by_row(self, credential: bytes, claim: Claim, transport: Transport) -> Authenticated | Refusal:
         now = self._clock.now()
-        known = self._follower.cursor  # before the row is read: it is as new as that, at least
+        # Before the row is read: it is as new as that, at least.
+        beginnings, known = self._follower.beginnings, self._follower.cursor
         session = await self._rows.ask(claim.session_id, lambda: self._read_row(claim.session_id))
         outcome = self._decide(claim, session, transport, now)
         idle = isinstance(outcome, Refusal) and outcome.code == "session_idle"
@@ -178,8 +183,9 @@ class BoundedAuthenticator(Authenticator):
         if self._is_revoked(claim, session):
             # The store has lost what this node knows; it will be told again.
             return _REVOKED
-        remembered = self._remember(credential, outcome.principal, session, known, now)
-        return _granted(remembered)
+        if beginnings != self._follower.beginnings:
+            return outcome  # the log began anew meanwhile: its numbers say nothing of this row
+        return _granted(self._remember(credential, outcome.principal, session, known, now))
 
     async def _read_row(self, session_id: str) -> Session | None:
         with self._question("session"):
@@ -211,9 +217,9 @@ class BoundedAuthenticator(Authenticator):
         self._memory.keep(credential, remembered)
         return remembered
 
-    def _remember_claims(self, credential: bytes, claims: AccessClaims, now: datetime) -> Remembered:
+    def _of_token(self, credential: bytes, claims: AccessClaims, now: datetime) -> Remembered:
         assert claims.transport is not None
-        remembered = Remembered(
+        return Remembered(
             principal_of_claims(claims, self._realm, _kind_of(credential)),
             None,
             epochs=claims.session_epochs,
@@ -222,8 +228,6 @@ class BoundedAuthenticator(Authenticator):
             cursor=0,  # any change of rights is newer than the token
             seen_at=min(claims.issued_at or now, now),
         )
-        self._memory.keep(credential, remembered)
-        return remembered
 
     def _used(self, session: Session, now: datetime) -> None:
         if self._is_worth_noting(session, now):
@@ -234,7 +238,7 @@ class BoundedAuthenticator(Authenticator):
 
 
 def _kind_of(credential: bytes) -> CredentialKind:
-    return "jwe" if credential.count(b".") == 4 else "jwt"
+    return "jwe" if is_encrypted(credential) else "jwt"
 
 
 def _read_only(claims: Mapping[str, Any]) -> Mapping[str, Any]:

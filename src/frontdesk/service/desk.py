@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from frontdesk.clock import BOOT_TIMER, WALL_TIMER, Clock, SystemClock, Timer
+from frontdesk.clock import BOOT_TIMER, WALL_TIMER, Clock, SystemClock, Timer, UnhurriedClock
 from frontdesk.core.events import KeyChanged, RealmRevoked, SessionEnded, SubjectRevoked
 from frontdesk.core.keyring import Plan
 from frontdesk.core.revocation import Entry
 from frontdesk.core.sessions import EndReason, RefreshEnvelope, Session, Transport
-from frontdesk.errors import OverloadedError, Refusal, StoreError
+from frontdesk.errors import Refusal
 from frontdesk.service import maintenance
 from frontdesk.service.accounts import Accounts
 from frontdesk.service.audit import Audit
@@ -25,6 +25,7 @@ from frontdesk.service.fitting import LONGEST_COOKIE_NAME, check_members
 from frontdesk.service.hashing import PasswordHasher
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.keys import MasterKeys, TokenBytes
+from frontdesk.service.knowledge import Knowledge
 from frontdesk.service.refresh import Refreshed, Refresher
 from frontdesk.service.services import Services
 from frontdesk.service.settings import DeskSettings
@@ -61,8 +62,10 @@ class Desk:
         self.settings = settings
         self.store = store
         # Nodes of a remote store agree on its time. A clock that was given is believed instead.
-        self.clock = clock or (StoreClock() if store.is_remote else SystemClock())
-        self.keys = KeyRing(store, master, settings.realm, token_bytes)
+        self.clock = clock or (StoreClock(boot=timers[0]) if store.is_remote else SystemClock())
+        self.unhurried = clock or UnhurriedClock(self.clock, timers[0])
+        """For what may be forgotten: does not follow a clock that jumps ahead."""
+        self.keys = KeyRing(store, master, settings.realm, token_bytes, self.clock)
         self.audit = audit or Audit()
         self.services = Services(store, settings.realm, clock=self.clock, audit=self.audit, token_bytes=token_bytes)
         self._hasher = hasher
@@ -70,9 +73,10 @@ class Desk:
         self._tokens = tokens
         self.follower = self._follow(timers) if store.is_remote else None
         """Follows the revocation log of a remote store; None where the store itself is asked about each request."""
+        self._knowledge = Knowledge(self.follower)
         self._authenticator = self._authenticator_with(tokens)
-        self._refresher = Refresher(store, tokens, settings, self.audit, hear=self._hear)
-        self._sign_in = SignIn(store, tokens, settings, self.audit, token_bytes, hear=self._hear)
+        self._refresher = Refresher(store, tokens, settings, self.audit, knowledge=self._knowledge)
+        self._sign_in = SignIn(store, tokens, settings, self.audit, token_bytes, knowledge=self._knowledge)
         self.accounts = Accounts(
             store,
             self._sign_in,
@@ -82,7 +86,7 @@ class Desk:
             clock=self.clock,
             audit=self.audit,
             token_bytes=token_bytes,
-            hear=self._hear,
+            knowledge=self._knowledge,
         )
         self._opened = False
 
@@ -111,7 +115,7 @@ class Desk:
         Any number of processes may call it at once. The server, and an adapter in the lifespan of its application, do
         so about once a minute; whoever has neither calls it every few minutes or hours.
         """
-        return await maintenance.purge(self.store, self.clock)
+        return await maintenance.purge(self.store, self.unhurried)
 
     # --- freshness --------------------------------------------------------------------------------------------
 
@@ -138,6 +142,7 @@ class Desk:
             wall=timers[1],
         )
         follower.when_applied(self._refuse_keys)
+        follower.when_restarted(self.keys.doubt)
         return follower
 
     async def _append_again(self, entries: Sequence[Entry], now: datetime) -> int:
@@ -160,18 +165,6 @@ class Desk:
         if mine:
             self.keys.refuse(mine)
 
-    async def _hear(self) -> None:
-        """After this node revoked something: its own requests know of it before the caller is told.
-
-        The revocation stands whatever happens here; other nodes hear of it in their own time.
-        """
-        if self.follower is None:
-            return
-        try:
-            await self.follower.catch_up()
-        except (StoreError, OverloadedError) as error:
-            _logger.warning("the revocation log cannot be read after a revocation: %s", error)
-
     # --- keys -------------------------------------------------------------------------------------------------
 
     async def rotate_keys(self, *, at_once: bool = False) -> Plan:
@@ -190,8 +183,9 @@ class Desk:
         If it signed, another one does so at once. Sessions stay; their clients refresh. Empty: no such key.
         """
         done = await self.keys.give_up(key_id, self.clock.now())
-        await self._hear()
-        return self._report_keys(done)
+        self._report_keys(done)
+        await self._knowledge.hear()
+        return done
 
     # --- requests ---------------------------------------------------------------------------------------------
 
@@ -279,7 +273,7 @@ class Desk:
             claims=claims,
             now=now,
         )
-        await self._hear()
+        await self._knowledge.hear()
         return updated
 
     # --- sessions ---------------------------------------------------------------------------------------------
@@ -295,9 +289,9 @@ class Desk:
         ended = await self.store.end_session(self.settings.realm, session_id, reason=reason, now=now, subject=subject)
         if ended is None:
             return False
-        await self._hear()
         if ended.now:
             self._report_end(ended.session, reason, address)
+        await self._knowledge.hear()
         return True
 
     @traced("frontdesk.revoke", kind="subject")
@@ -307,13 +301,13 @@ class Desk:
         """End every session of the subject (but `keep`); without `keep` sign-ins in flight are refused too."""
         now = self.clock.now()
         ended = await self.store.end_subject(self.settings.realm, subject, reason=reason, now=now, keep=keep)
-        await self._hear()
         for session in ended:
             self._report_end(session, reason, address)
         if keep is None:
             self.audit(
                 SubjectRevoked(at=now, realm=self.settings.realm, address=address, subject=subject, sessions=len(ended))
             )
+        await self._knowledge.hear()
         return len(ended)
 
     @traced("frontdesk.revoke", kind="all")
@@ -324,8 +318,8 @@ class Desk:
         """
         now = self.clock.now()
         ended = await self.store.end_realm(self.settings.realm, reason=reason, now=now)
-        await self._hear()
         self.audit(RealmRevoked(at=now, realm=self.settings.realm, address=address, sessions=ended, reason=reason))
+        await self._knowledge.hear()
         return ended
 
     def _report_keys(self, done: Plan) -> Plan:

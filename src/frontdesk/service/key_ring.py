@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from frontdesk.clock import Clock, SystemClock
 from frontdesk.core import keyring
 from frontdesk.core.keyring import KeyState, Plan, StoredKey
 from frontdesk.core.secrets import MIN_SECRET_BYTES
@@ -32,7 +33,9 @@ class KeyRing:
     awaits `catch_up` before; who mints awaits `catch_up`.
     """
 
-    def __init__(self, store: Store, master: MasterKeys, realm: str, token_bytes: TokenBytes) -> None:
+    def __init__(
+        self, store: Store, master: MasterKeys, realm: str, token_bytes: TokenBytes, clock: Clock | None = None
+    ) -> None:
         self._store = store
         self._master = master
         self._realm = realm
@@ -51,6 +54,8 @@ class KeyRing:
         """The store's `keys_version` that this is as new as."""
         self._when_gone: list[Callable[[str], None]] = []
         self._given_up: set[str] = set()
+        self._clock = clock or SystemClock()
+        self._reads = self._newest_read = 0
 
     async def load(self, algorithms: Sequence[str], now: datetime) -> None:
         """Read the realm's keys; make and store one for each of `algorithms` that no current key has.
@@ -59,6 +64,9 @@ class KeyRing:
         """
         self._algorithms = tuple(algorithms)
         await self._read(await self._store.keys_version(self._realm))
+        await self._make_missing(now)
+
+    async def _make_missing(self, now: datetime) -> None:
         missing = [name for name in self._algorithms if self._current(name) is None]
         for name in missing:
             await self._store.add_key(self._new_key(name, "current", now), only_if_none_current=True)
@@ -79,9 +87,15 @@ class KeyRing:
             return
         try:
             await self._read(version)
+            # A store that lost a part of its history may have lost the key that took over from one given up.
+            await self._make_missing(self._clock.now())
         except (ConfigurationError, TokenError) as error:
             # At start this is a wrong setting; now the store holds what this process cannot use: nothing is granted.
             raise StoreCorruptError("a key in the store does not open", detail=error.message) from error
+
+    def doubt(self) -> None:
+        """The store has another history: its version says nothing of what is held here."""
+        self.version = -1
 
     def refuse(self, key_ids: Collection[str]) -> None:
         """Believe these keys no longer, whatever the store says: the revocation log names them."""
@@ -118,9 +132,12 @@ class KeyRing:
 
     async def _read(self, version: int) -> None:
         """`version` was asked before: what changes meanwhile is met again."""
+        self._reads += 1
+        read = self._reads
         stored_keys = await self._store.list_keys(self._realm)
-        if version < self.version:
-            return  # a later look was faster
+        if read < self._newest_read:
+            return  # a later look was faster; versions do not tell, they go back with a store that is put back
+        self._newest_read = read
         usable = [key for key in stored_keys if key.state != "compromised" and key.id not in self._given_up]
         # What was given up goes first, whatever becomes of the rest: the version below is not taken over before all
         # of it is, so a key that does not open is met again at each request and none is believed meanwhile.

@@ -15,13 +15,14 @@ from frontdesk.core.sessions import Principal, RefreshEnvelope, Session, princip
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
 from frontdesk.service.fitting import LONGEST_COOKIE_NAME, too_large
+from frontdesk.service.knowledge import Knowledge
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import AccessToken, Tokens
 from frontdesk.stores.protocol import Store
-from frontdesk.verifier.follow import Hear
 
 _MALFORMED: Final = Refusal("credential_malformed")
 _INVALID: Final = Refusal("credential_invalid")
+_REVOKED: Final = Refusal("session_ended")
 _ENVELOPE: Final = Refusal("transport_mismatch", "The refresh token came in another envelope than it was issued in.")
 
 
@@ -45,14 +46,16 @@ class Refreshed(msgspec.Struct, frozen=True):
 class Refresher:
     """Turns refresh tokens into access tokens."""
 
-    def __init__(self, store: Store, tokens: Tokens, settings: DeskSettings, audit: Audit, *, hear: Hear) -> None:
+    def __init__(
+        self, store: Store, tokens: Tokens, settings: DeskSettings, audit: Audit, *, knowledge: Knowledge
+    ) -> None:
         self._store = store
         self._tokens = tokens
         self._settings = settings
         self._realm = settings.realm
         self._policy = settings.sessions
         self._audit = audit
-        self._hear = hear
+        self._knowledge = knowledge
 
     async def refresh(
         self,
@@ -75,6 +78,8 @@ class Refresher:
         session = await self._store.read_session(self._realm, parsed.session_id)
         if session is None or session.refresh_in is None or not self._tokens.is_authentic(parsed, session):
             return _INVALID
+        if self._knowledge.has_ended(session):
+            return _REVOKED
         if session.refresh_in != envelope:
             return _ENVELOPE
         if session.credential not in self._settings.credentials or session.transport not in self._settings.transports:
@@ -86,11 +91,13 @@ class Refresher:
         decision = await self._store.rotate(self._realm, session.id, parsed.generation, now, self._policy)
         if decision is None:
             return _INVALID
-        if decision.ends:
-            await self._hear()
         self._record(decision, parsed.generation, now, address)
+        if decision.ends:
+            await self._knowledge.hear()
         if decision.refusal is not None:
             return decision.refusal
+        if self._knowledge.has_ended(decision.session):
+            return _REVOKED  # while the store decided
         return Refreshed(
             session=decision.session,
             outcome=decision.outcome,

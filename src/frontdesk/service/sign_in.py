@@ -15,10 +15,10 @@ from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
 from frontdesk.service.fitting import LONGEST_COOKIE_NAME, check_members, check_words, too_large
 from frontdesk.service.keys import TokenBytes
+from frontdesk.service.knowledge import Knowledge
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import RESERVED_CLAIMS, AccessToken, Tokens
 from frontdesk.stores.protocol import NotCreated, Store
-from frontdesk.verifier.follow import Hear
 
 
 class SignInOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,18 +83,23 @@ class SignIn:
         audit: Audit,
         token_bytes: TokenBytes,
         *,
-        hear: Hear,
+        knowledge: Knowledge,
     ) -> None:
         self._store = store
         self._tokens = tokens
         self._settings = settings
         self._audit = audit
         self._token_bytes = token_bytes
-        self._hear = hear
+        self._knowledge = knowledge
 
     async def epochs(self, subject: str) -> Epochs:
-        """The epochs to read before the subject's right to sign in is checked, and to pass to `sign_in`."""
-        return await self._store.epochs(self._settings.realm, subject)
+        """The epochs to read before the subject's right to sign in is checked, and to pass to `sign_in`.
+
+        StoreError also when the store shows older ones than this node knows.
+        """
+        epochs = await self._store.epochs(self._settings.realm, subject)
+        self._knowledge.refuse_lost(subject, epochs)
+        return epochs
 
     async def sign_in(
         self,
@@ -136,9 +141,9 @@ class SignIn:
             return Refusal("session_ended", "The subject was signed out everywhere during this sign-in; try again.")
         if created.roles is not None:
             session = msgspec.structs.replace(session, roles=created.roles)
-        if created.ended:
-            await self._hear()
         self._report(session, created.ended, now)
+        if created.ended:
+            await self._knowledge.hear()
         return self._mint(session, now)
 
     def too_large(self, session: Session, now: datetime, name_bytes: int = LONGEST_COOKIE_NAME) -> Refusal | None:

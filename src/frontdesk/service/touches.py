@@ -1,6 +1,7 @@
 """`last_seen_at`, recorded beside the requests: in batches, each session at most once a minute.
 
-Losing a recording harms nothing: the next request of the session makes another.
+A recording that fails is tried again. One that is lost with its process costs a session at most that one use: it is
+idle by so much earlier, a minute at most (`SessionPolicy.touch_every`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from frontdesk.stores.protocol import Store
 PAUSE_SECONDS: Final = 1.0
 MOST: Final = 10_000
 _BATCH: Final = 500
+_AFTER_FAULT_SECONDS: Final = 5.0
 
 _logger = logging.getLogger("frontdesk")
 
@@ -43,6 +45,8 @@ class Touches:
         self._pause = pause
         self._most = most
         self._seen: dict[str, datetime] = {}
+        self._sending: dict[str, datetime] = {}
+        self._sent: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -57,17 +61,20 @@ class Touches:
             self._task = loop.create_task(self._write_later(), name="frontdesk-touch")
 
     async def write(self, session_id: str) -> bool:
-        """Write the use of one session now, if one waits; whether it did. Raises StoreError."""
+        """See that a use of this session that waits is written now; whether there was one. Raises StoreError."""
+        known = session_id in self._sending
+        if known and self._sent is not None and self._loop is asyncio.get_running_loop():
+            await asyncio.shield(self._sent)
         seen_at = self._seen.pop(session_id, None)
         if seen_at is None:
-            return False
+            return known
         await self._store.touch_sessions(self._realm, {session_id: seen_at}, every=self._every)
         return True
 
     async def settle(self) -> None:
         """Write what waits. Never raises for a store that cannot be asked."""
         task, loop = self._task, self._loop
-        self._task = self._loop = None
+        self._task = None
         if task is not None and not task.done() and loop is asyncio.get_running_loop():
             task.cancel()
             await asyncio.wait([task])
@@ -76,13 +83,29 @@ class Touches:
     async def _write_later(self) -> None:
         while self._seen:
             await self._pause(PAUSE_SECONDS)
-            await self._write()
+            if not await self._write():
+                await self._pause(_AFTER_FAULT_SECONDS)
 
-    async def _write(self) -> None:
+    async def _write(self) -> bool:
+        """Write all that waits; False when the store could not be asked, and the rest waits on."""
         while self._seen:
-            some = [self._seen.popitem() for _ in range(min(len(self._seen), _BATCH))]
+            self._sending = dict(self._seen.popitem() for _ in range(min(len(self._seen), _BATCH)))
+            self._sent = asyncio.get_running_loop().create_future()
             try:
-                await self._store.touch_sessions(self._realm, dict(some), every=self._every)
+                await self._store.touch_sessions(self._realm, self._sending, every=self._every)
             except (StoreError, OverloadedError) as error:
-                _logger.warning("the last use of %d sessions could not be recorded: %s", len(some), error)
-                return
+                _logger.warning("the last use of sessions could not be recorded yet: %s", error)
+                self._put_back()
+                return False
+            except asyncio.CancelledError:
+                self._put_back()
+                raise
+            finally:
+                self._sending = {}
+                self._sent.set_result(None)
+        return True
+
+    def _put_back(self) -> None:
+        for session_id, seen_at in self._sending.items():
+            if len(self._seen) < self._most:
+                self._seen.setdefault(session_id, seen_at)

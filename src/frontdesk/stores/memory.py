@@ -30,7 +30,7 @@ from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
 from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
-from frontdesk.stores.protocol import NO_TIME, Created, Ended, NotCreated, Poll
+from frontdesk.stores.protocol import KEYS_VERSION_LEAP, NO_TIME, Created, Ended, NotCreated, Poll
 
 _KEEP_EXPIRED: Final = timedelta(days=1)
 _KEEP_ENDED: Final = timedelta(days=7)
@@ -285,7 +285,8 @@ class _Ledger(_Tables):
     async def renew_history(self) -> str:
         with self._using():
             name = secrets.token_hex(16)
-            self._commit([(self._meta, "history", name)])
+            leap = [(self._keys_versions, realm, at + KEYS_VERSION_LEAP) for realm, at in self._keys_versions.items()]
+            self._commit([(self._meta, "history", name), *leap])
             return name
 
     # --- services ---------------------------------------------------------------------------------------------

@@ -43,6 +43,9 @@ ASK = Ask.ASK
 
 NO_TIME: Final = timedelta(0)
 
+KEYS_VERSION_LEAP: Final = 1_000_000
+"""More changes of keys than a store sees between a copy of it and its return."""
+
 
 class Created(msgspec.Struct, frozen=True):
     """The session was inserted. `ended` are those that it replaced or displaced, in the same transaction.
@@ -333,7 +336,10 @@ class Store(Protocol):
         ...
 
     async def keys_version(self, realm: str) -> int:
-        """A number that grows whenever the realm's keys change. Sees every write acknowledged before the call."""
+        """A number that grows whenever the realm's keys change. Sees every write acknowledged before the call.
+
+        In another history (`Poll.history`) it may be lower, or the same for other keys.
+        """
         ...
 
     # --- the log ----------------------------------------------------------------------------------------------
@@ -362,7 +368,9 @@ class Store(Protocol):
     async def renew_history(self) -> str:
         """Give the store's history a new name, for a storage that was restored from a copy; returns the name.
 
-        Every node that follows the log starts again at 0 and appends what the copy lacks.
+        Every node that follows the log starts again at 0 and appends what the copy lacks. A store that is not remote,
+        whose log nobody need follow, moves each `keys_version` by `KEYS_VERSION_LEAP`, so that no process takes the
+        keys of the copy for those that it holds.
         """
         ...
 

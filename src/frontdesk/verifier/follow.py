@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from frontdesk.clock import BOOT_TIMER, EPOCH, WALL_TIMER, Clock, Timer
+from frontdesk.clock import BOOT_TIMER, WALL_TIMER, Clock, Timer, UnhurriedClock
 from frontdesk.core.freshness import PollStart, believe, lag
 from frontdesk.core.revocation import Entry, RevocationIndex
 from frontdesk.errors import FrontdeskError, OverloadedError, StoreError
@@ -30,7 +31,8 @@ LONGEST_WAIT: Final = timedelta(seconds=1)
 PAGE: Final = 5000
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-_MOST_BEGINNINGS: Final = 3
+_MOST_BEGINNINGS: Final = 6
+_TOLD_AT_ONCE: Final = 1000
 """How often the log may begin anew while it is read once: behind an address that leads to two stores it always does."""
 
 _logger = logging.getLogger("frontdesk")
@@ -42,10 +44,10 @@ class Source(Protocol):
     async def poll(self, cursor: int, *, limit: int = PAGE, wait: timedelta = NO_TIME) -> Poll: ...
 
 
+_Matter = tuple[str, str, str]
+"""What an entry is about: its realm, kind and target."""
 AppendAgain = Callable[[Sequence[Entry], datetime], Awaitable[object]]
 Wait = Callable[[float], Awaitable[None]]
-Hear = Callable[[], Awaitable[None]]
-"""What a node does after it ended something and before it says so: take in its own entry. Never raises for a fault."""
 
 
 class Follower:
@@ -85,10 +87,12 @@ class Follower:
         self._history: str | None = None
         self._beginnings = 0
         self._started: PollStart | None = None
-        self._slowest: timedelta | None = None
+        self._mending = False
+        self._unhurried = UnhurriedClock(clock, boot)
         self._flights: Flights[None] = Flights()
         self._task: asyncio.Task[None] | None = None
         self._task_loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
         self._listeners: list[Callable[[Sequence[Entry]], None]] = []
         self._on_restart: list[Callable[[], None]] = []
         self._failing = False
@@ -99,6 +103,11 @@ class Follower:
     def cursor(self) -> int:
         """How far the log was read. What is read from the store after this knows all entries up to it."""
         return self._cursor
+
+    @property
+    def beginnings(self) -> int:
+        """Changes when the log begins anew: a `cursor` from before means nothing then."""
+        return self._beginnings
 
     def lag(self) -> float | None:
         """How many seconds local state may be behind; None before the first complete poll."""
@@ -131,10 +140,8 @@ class Follower:
 
         Also mends a follower whose event loop is gone.
         """
-        if self._task is not None and self._task_loop is asyncio.get_running_loop() and not self._task.done():
-            return
-        if self._task_loop is not None and not self._task_loop.is_closed() and not self._done():
-            return  # another loop of this process follows
+        if not self._done():
+            return  # here, or in another loop of this process
         await self.catch_up()
         self.follow()
 
@@ -144,12 +151,15 @@ class Follower:
         For who goes on when the source cannot be asked: it is tried again.
         """
         if self._done():
-            self._task_loop = asyncio.get_running_loop()
+            self._task_loop, self._process = asyncio.get_running_loop(), os.getpid()
             self._task = self._task_loop.create_task(self._run(), name="frontdesk-follow")
 
     def _done(self) -> bool:
-        closed = self._task_loop is None or self._task_loop.is_closed()
-        return closed or self._task is None or self._task.done()
+        """Whether nobody follows: not begun, ended, in a loop that has stopped, or in the process we forked from."""
+        task, loop = self._task, self._task_loop
+        if task is None or loop is None or self._process != os.getpid():
+            return True
+        return task.done() or not loop.is_running()
 
     async def stop(self) -> None:
         """Follow no longer: from now on the lag grows. Idempotent."""
@@ -158,9 +168,8 @@ class Follower:
         if task is None or loop is None or task.done():
             return
         if loop is asyncio.get_running_loop():
-            while not task.done():  # a poll that comes back at this very moment may swallow one cancellation
-                task.cancel()
-                await asyncio.wait([task], timeout=_FIRST_PAUSE)
+            task.cancel()  # once: a source may be busy with closing its connection
+            await asyncio.wait([task])
         elif not loop.is_closed():
             loop.call_soon_threadsafe(task.cancel)
 
@@ -170,7 +179,8 @@ class Follower:
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE
-        # `stop` takes it out of its place: until Python 3.12 `asyncio.wait_for` below a source may lose a cancellation.
+        # `stop` takes the task out of its place: until Python 3.12 `asyncio.wait_for` in a source may lose a
+        # cancellation, and then a poll comes back as if nothing had been.
         while self._task is asyncio.current_task():
             known = self._beginnings
             try:
@@ -206,13 +216,16 @@ class Follower:
         """One poll, taken in. True when nothing was left behind it."""
         asked, began = self._cursor, PollStart(self._boot(), self._wall())
         history, beginning = self._history, self._beginnings
+        if self._mending:
+            await self._pause(_FIRST_PAUSE)  # another poll saw that the log began anew, and is at it
+            return False
         page = await self._source.poll(asked, limit=PAGE, wait=wait)
         if page.store_time is not None and isinstance(self._clock, StoreClock):
             self._clock.learn(page.store_time, began=began.boot, ended=self._boot())
         if beginning != self._beginnings:
             return False  # asked before the log began anew; its answer may be of the one that was
         if history is not None and (page.history != history or page.head < asked):
-            await self._begin_again(page)
+            await self._begin_again(page.history)
             return False
         self._history = page.history
         self._take(page)
@@ -221,32 +234,60 @@ class Follower:
         return page.complete
 
     def _take(self, page: Poll) -> None:
-        self.index.apply(page.entries)
-        for listener in self._listeners:
-            listener(page.entries)
+        self._apply(page.entries)
         self._cursor = max(self._cursor, page.cursor)
-        self.index.forget(self._forgettable())
+        self.index.forget(self._unhurried.now())
 
-    def _forgettable(self) -> datetime:
-        """The moment by the slowest that our clock ever was: one that jumped ahead must not empty the index."""
-        now, boot = self._clock.now(), timedelta(seconds=self._boot())
-        # As offsets from the boot-time clock, so that only jumps count.
-        offset = now - EPOCH - boot
-        self._slowest = offset if self._slowest is None else min(self._slowest, offset)
-        return EPOCH + boot + self._slowest
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        self.index.apply(entries)
+        for listener in self._listeners:
+            listener(entries)
 
-    async def _begin_again(self, page: Poll) -> None:
-        """The log has another history. Not fresh until what we know is in it, and all of it was read."""
+    async def _begin_again(self, history: str) -> None:
+        """The log has another history. Not fresh until all of it was read, and what it lacks of ours stands in it."""
         _logger.warning("the revocation log has another history; it is read again from its beginning")
+        self._mending = True
+        self._forget_numbers()
+        try:
+            self.index.restart()
+            cursor, said = await self._read_anew(history)
+            await self._tell_what_is_lacking(said)
+        finally:
+            self._mending = False
+        self._history, self._cursor = history, cursor
+        self._forget_numbers()
+
+    def _forget_numbers(self) -> None:
+        """Nothing counts that was read under the numbers of another history: polls on their way, rows, freshness."""
         self._started = None
-        beginning = self._beginnings
-        if self._append_again is not None:
-            await self._append_again(tuple(self.index.live(self._clock.now())), self._clock.now())
-        if beginning != self._beginnings:
-            return  # another poll saw the same, and was faster
-        self._history = page.history
         self._beginnings += 1
-        self._cursor = 0
-        self.index.restart()
         for listener in self._on_restart:
             listener()
+
+    async def _read_anew(self, history: str) -> tuple[int, dict[_Matter, int]]:
+        """The whole log: how far it goes, and the highest epoch that it says of each matter."""
+        cursor = 0
+        said: dict[_Matter, int] = {}
+        while True:
+            page = await self._source.poll(cursor, limit=PAGE)
+            if page.history != history:
+                raise StoreError("the revocation log begins anew each time it is read")
+            self._apply(page.entries)
+            for entry in page.entries:
+                said[_matter(entry)] = max(said.get(_matter(entry), 0), entry.epoch)
+            cursor = page.cursor
+            if page.complete:
+                return cursor, said
+
+    async def _tell_what_is_lacking(self, said: Mapping[_Matter, int]) -> None:
+        """A little at a time: as a rule nothing is lacking, and every node would tell the same."""
+        if self._append_again is None:
+            return
+        now = self._clock.now()
+        lacking = [entry for entry in self.index.live(now) if said.get(_matter(entry), -1) < entry.epoch]
+        for first in range(0, len(lacking), _TOLD_AT_ONCE):
+            await self._append_again(lacking[first : first + _TOLD_AT_ONCE], now)
+
+
+def _matter(entry: Entry) -> _Matter:
+    return entry.realm, entry.kind, entry.target

@@ -288,7 +288,7 @@ class RedisStore:
         if wait <= NO_TIME:
             return await self._page(cursor, limit)
         listening = self._opened().here().listening
-        return await listening.until_entries(lambda: self._page(cursor, limit), wait.total_seconds())
+        return await listening.until_news(lambda: self._page(cursor, limit), cursor, wait.total_seconds())
 
     async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
         known = tuple(entries)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
@@ -88,7 +89,7 @@ class Line:
         """
         packed = self._connection.pack_commands(commands)
         self._outstanding = len(commands)
-        await self._connection.send_packed_command(packed)
+        await self._send(packed)
         answers: list[Any] = []
         cancellation: asyncio.CancelledError | None = None
         while self._outstanding:
@@ -105,6 +106,14 @@ class Line:
         if cancellation is not None:
             raise cancellation
         return answers
+
+    async def _send(self, packed: list[bytes]) -> None:
+        if not self._connection.is_connected:  # redis-py would connect anew, perhaps to another server
+            raise exceptions.ConnectionError("the connection was lost")
+        try:
+            await self._connection.send_packed_command(packed)
+        except RuntimeError as lost:  # what uvloop says of a transport that is closed
+            raise exceptions.ConnectionError("the connection was lost") from lost
 
 
 class Client:

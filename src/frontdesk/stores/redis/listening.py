@@ -35,22 +35,23 @@ class Listening:
         """The one that is subscribed, if there is one."""
         self._ended = False
 
-    async def until_entries(self, read: Callable[[], Awaitable[Poll]], seconds: float) -> Poll:
-        """What `read` answers when there are entries, or after `seconds`, or when nobody is to wait any longer."""
+    async def until_news(self, read: Callable[[], Awaitable[Poll]], cursor: int, seconds: float) -> Poll:
+        """What `read` answers when there are entries, when the log has gone back or is another one, after `seconds`, or
+        when nobody is to wait any longer."""
         deadline = asyncio.get_running_loop().time() + seconds
         woken = asyncio.Event()
         self._waiting.add(woken)
         self._wanted.set()
         try:
             await self._become_subscribed(min(seconds, self._seconds))
-            page = await read()
-            while not page.entries and await _set_before(woken, deadline) and not self._ended:
+            page = first = await read()
+            while not _is_news(page, first, cursor) and await _set_before(woken, deadline) and not self._ended:
                 woken.clear()
                 page = await read()
         finally:
             self._waiting.discard(woken)
         # Nothing woke us; where the subscription was lost, nothing could.
-        return page if page.entries or self._ended else await read()
+        return page if _is_news(page, first, cursor) or self._ended else await read()
 
     async def _become_subscribed(self, seconds: float) -> None:
         """Return as soon as nothing is missed any more, or after `seconds`: then only time wakes who waits."""
@@ -94,6 +95,7 @@ class Listening:
                 self._wake()
         finally:
             self.connections.clear()
+            self._wake()  # who reads now hears what has happened to the server
             await connection.disconnect(nowait=True)
 
     async def _hear(self, connection: AbstractConnection) -> None:
@@ -107,6 +109,10 @@ class Listening:
     def _wake(self) -> None:
         for woken in self._waiting:
             woken.set()
+
+
+def _is_news(page: Poll, first: Poll, cursor: int) -> bool:
+    return bool(page.entries) or page.head < cursor or page.history != first.history
 
 
 async def _set_before(event: asyncio.Event, deadline: float) -> bool:

@@ -14,7 +14,7 @@ from frontdesk.core.accounts import Account
 from frontdesk.core.revocation import Entry
 from frontdesk.core.throttle import AttemptKeys, Tallies, Tally, ThrottlePolicy
 from frontdesk.errors import Refusal
-from frontdesk.stores.protocol import Poll
+from frontdesk.stores.protocol import KEYS_VERSION_LEAP, Poll
 from frontdesk.stores.rows import ACCOUNT_COLUMNS, ENTRY_COLUMNS, account_of, account_row, entry_of
 from frontdesk.stores.sqlite import sessions, stored_keys
 from frontdesk.stores.sqlite.rows import fetch
@@ -202,6 +202,7 @@ def append_again(connection: apsw.Connection, entries: Sequence[Entry], now: dat
 
 def renew_history(connection: apsw.Connection, name: str) -> str:
     connection.execute("UPDATE meta SET value = ? WHERE name = 'history'", (name,))
+    connection.execute("UPDATE realms SET keys_version = keys_version + ?", (KEYS_VERSION_LEAP,))
     return name
 
 
