@@ -1,4 +1,4 @@
-"""A primary and its standby, which takes over without what it was not told: fail-overs that lose acknowledged writes."""
+"""A primary and a standby that takes over without what it was not told: fail-overs that lose acknowledged writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tests.cluster.remote import TIMEOUT, Kind
 from tests.requirements import find_postgresql, find_redis
@@ -72,7 +72,7 @@ class PairOnPostgreSQL:
     def bring_back(self) -> None:
         """Not done: two primaries would stand beside each other, which PostgreSQL leaves to the operator to prevent."""
 
-    def _ask(self, sql: str) -> list[object]:
+    def _ask(self, sql: str) -> list[Any]:
         return asyncio.run(self._standby.execute(sql))
 
 
