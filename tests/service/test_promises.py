@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from frontdesk.clock import AdjustableClock
 from frontdesk.core.revocation import Entry, RevocationIndex
-from frontdesk.core.sessions import SessionPolicy
+from frontdesk.core.sessions import CredentialKind, SessionPolicy
 from frontdesk.errors import Refusal, StoreError
+from frontdesk.service.refresh import Refreshed
 from frontdesk.service.sign_in import Grant, Signed, SignInOptions
 from frontdesk.service.touches import Touches
 from frontdesk.stores.memory import MemoryStore
@@ -40,6 +43,19 @@ def put_back(node: Node, copied: Mapping[str, Any]) -> None:
     """The store is as it was; its history has another name, as after a fail-over."""
     vars(store_of(node)).update(copied)
     store_of(node)._meta["history"] = "another"
+
+
+def meanwhile(node: Node, operation: str, event: Callable[[], Awaitable[None]]) -> None:
+    """The next time that the store is asked for this, `event` happens before it answers."""
+    ask = getattr(node.store, operation)
+
+    async def slowly(*arguments: Any, **named: Any) -> Any:
+        setattr(node.store, operation, ask)
+        outcome = await ask(*arguments, **named)
+        await event()
+        return outcome
+
+    setattr(node.store, operation, slowly)
 
 
 # --- following ------------------------------------------------------------------------------------------------
@@ -256,6 +272,56 @@ def test_access_tokens_are_issued_at_once_although_a_given_up_key_came_back() ->
             for node in (one, other):
                 await node.follower.catch_up()
             await sign_in(other.desk, "jwt")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_a_key_that_is_given_up_while_the_store_decides_spoils_no_sign_in_and_no_refresh(
+    credential: CredentialKind,
+) -> None:
+    """The log may tell it between the look at the keys and the making of the token, which is then made by another."""
+
+    async def scenario() -> None:
+        async with nodes(2) as (one, other):
+
+            async def give_up() -> None:
+                for key in one.desk.keys.stored:
+                    await one.desk.give_up_key(key.id)
+                await other.follower.catch_up()
+
+            meanwhile(other, "create_session", give_up)
+            options = SignInOptions(credential=credential, transport="bearer")
+            signed = await other.desk.sign_in(Grant(subject="alice"), options=options)
+            assert isinstance(signed, Signed)
+            assert signed.access_token is not None
+            assert signed.refresh_token is not None
+            yes(await one.check(signed.access_token.text))
+            meanwhile(other, "rotate", give_up)
+            refreshed = await other.desk.refresh(signed.refresh_token.encode(), "body")
+            assert isinstance(refreshed, Refreshed)
+            yes(await one.check(refreshed.access_token.text))
+            await give_up()
+            assert await other.desk.update("alice", roles={"admin"}) == 1
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_a_node_that_has_no_key_says_that_nothing_can_be_decided(credential: CredentialKind) -> None:
+    """The store shows a key as good that this node knows to be given up: until it is told again, nobody can sign."""
+
+    async def scenario() -> None:
+        async with nodes(1) as (node,):
+            await sign_in(node.desk, credential)
+            await node.follower.stop()
+            before = copy_of(node)
+            for key in node.desk.keys.stored:
+                await node.desk.give_up_key(key.id)
+            put_back(node, before)
+            node.desk.keys.doubt()
+            with pytest.raises(StoreError):
+                await sign_in(node.desk, credential)
 
     run(scenario)
 

@@ -262,6 +262,7 @@ class Desk:
                 scope=session.scope if scope is None else tuple(scope),
                 claims=session.claims if claims is None else claims,
             )
+            await self._tokens.ready(session.credential)
             refusal = self._sign_in.too_large(changed, now)
             if refusal is not None:
                 return refusal
