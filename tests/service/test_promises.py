@@ -277,6 +277,47 @@ def test_access_tokens_are_issued_at_once_although_a_given_up_key_came_back() ->
 
 
 @pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_a_session_whose_sign_in_was_lost_is_over_once_a_node_has_said_so(credential: CredentialKind) -> None:
+    """A node that must ask the store finds no row; one that may believe the access token would go on granting."""
+
+    async def scenario() -> None:
+        async with nodes(2) as (one, other):
+            await sign_in(one.desk, credential)
+            before = copy_of(one)
+            token, _ = await sign_in(one.desk, credential)
+            put_back(one, before)
+            await one.follower.catch_up()
+            await other.follower.stop()
+            await other.follower.catch_up()
+            yes(one.now(token))
+            assert await other.desk.authenticate(token.encode(), "bearer", strict=True) == Refusal("session_ended")
+            for node in (one, other):
+                await node.follower.catch_up()
+                assert await node.check(token) == Refusal("session_ended")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_who_signs_out_of_a_session_whose_sign_in_was_lost_is_signed_out(credential: CredentialKind) -> None:
+    async def scenario() -> None:
+        async with nodes(2) as (one, other):
+            await sign_in(one.desk, credential)
+            before = copy_of(one)
+            token, _ = await sign_in(one.desk, credential)
+            put_back(one, before)
+            for node in (one, other):
+                await node.follower.catch_up()
+            yes(other.now(token))
+            assert await one.desk.sign_out(token.encode(), "bearer") == Refusal("session_ended")
+            assert await one.check(token) == Refusal("session_ended")
+            await other.follower.catch_up()
+            assert await other.check(token) == Refusal("session_ended")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
 def test_a_key_that_is_given_up_while_the_store_decides_spoils_no_sign_in_and_no_refresh(
     credential: CredentialKind,
 ) -> None:
