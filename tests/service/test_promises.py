@@ -367,6 +367,24 @@ def test_a_node_that_has_no_key_says_that_nothing_can_be_decided(credential: Cre
     run(scenario)
 
 
+def test_giving_up_a_key_ends_although_the_store_has_other_keys_of_the_same_version() -> None:
+    async def scenario() -> None:
+        async with nodes(2) as (one, other):
+            await sign_in(one.desk, "jwt")
+            for node in (one, other):
+                await node.follower.stop()
+            before, lost = copy_of(one), one.desk.keys.signing.kid
+            await one.desk.give_up_key(lost)
+            mine = one.desk.keys.signing.kid
+            put_back(one, before)
+            await other.desk.give_up_key(lost)
+            async with asyncio.timeout(5):
+                assert not await one.desk.keys.give_up(mine, T0)
+            assert one.desk.keys.signing.kid == other.desk.keys.signing.kid
+
+    run(scenario)
+
+
 # --- the last use of sessions ---------------------------------------------------------------------------------
 
 

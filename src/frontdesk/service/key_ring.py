@@ -127,6 +127,8 @@ class KeyRing:
             return due
         new = [self._new_key(make.algorithm, make.state, now) for make in due.makes]
         done = await self._store.rotate_keys(self._realm, moves=due.moves, new=new, now=now)
+        if not done:
+            self.doubt()  # what is held is not what is stored, whatever the version says
         await self.catch_up()
         return due if done else Plan()
 
