@@ -108,13 +108,16 @@ class Answer:
 
 
 class Wire:
-    """Sends requests to nodes, each with a limit of time, and records them."""
+    """Sends requests to nodes, each with a limit of time, and records them. `administrator`: a service's credential."""
 
-    def __init__(self, doors: Sequence[Door], recorder: Recorder, *, grace: float, patience: float) -> None:
+    def __init__(
+        self, doors: Sequence[Door], recorder: Recorder, *, grace: float, patience: float, administrator: str = ""
+    ) -> None:
         self.doors = tuple(doors)
         self.recorder = recorder
         self.patience = patience
         self.refresh_patience = GIVE_UP * grace
+        self._administrator = administrator
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         self._http = httpx.AsyncClient(limits=limits, timeout=None, trust_env=False)
 
@@ -137,7 +140,7 @@ class Wire:
         method, path = _ROUTES[operation]
         if target is not None:
             method, path = _route_to_end(target, holding)
-        headers = {"host": HOST_NAME, "x-forwarded-for": address}
+        headers = {"x-forwarded-for": address}
         presents = operation == "refresh" and holding is not None and bool(holding.refresh)
         if holding is not None and body is None:
             headers |= holding.headers
@@ -147,21 +150,38 @@ class Wire:
             facts |= {"expires": holding.expires, "presented": holding.generation if presents else None}
         if presents:
             facts["key"] = ""  # the access token decides nothing
-        patience = self.refresh_patience if operation == "refresh" else self.patience
+        facts |= {"client": client, "node": door.node, "operation": operation}
+        return await self._send(f"{method} http://{door.host}:{door.port}{path}", headers, body, facts)
+
+    async def order(self, client: str, door: Door, target: Target) -> Answer:
+        """End something as an administrator's program does, in the name of nobody who is signed in."""
+        body: dict[str, object] = {"all": True} if target.kind == "all" else {target.kind: target.id}
+        headers = {"authorization": f"Bearer {self._administrator}"}
+        facts: dict[str, Any] = {"client": client, "node": door.node, "operation": "revoke", "target": target}
+        return await self._send(f"POST http://{door.host}:{door.port}/auth/revocations", headers, body, facts)
+
+    async def _send(
+        self, line: str, headers: Mapping[str, str], body: Mapping[str, object] | None, facts: dict[str, Any]
+    ) -> Answer:
+        method, _, url = line.partition(" ")
+        refreshes = facts["operation"] == "refresh"
         answer = Answer()
         started = moment()
         try:
-            async with asyncio.timeout(patience):
-                url = f"http://{door.host}:{door.port}{path}"
-                answer = _read(await self._http.request(method, url, json=body, headers=headers), started)
+            async with asyncio.timeout(self.refresh_patience if refreshes else self.patience):
+                sent = self._http.request(method, url, json=body, headers={"host": HOST_NAME, **headers})
+                answer = _read(await sent, started)
         except (httpx.HTTPError, TimeoutError):
             pass
         finally:
-            if operation == "sign_in" and answer.accepted:
+            if facts["operation"] == "sign_in" and answer.accepted:
                 facts["session"] = answer.body["session"]
-            facts["minted"] = generation_of(answer.refresh)
-            record = Request(client, door.node, operation, started, moment(), answer.status, answer.code, **facts)
-            self.recorder.add(record)
+            told: dict[str, Any] = {
+                "status": answer.status,
+                "code": answer.code,
+                "minted": generation_of(answer.refresh),
+            }
+            self.recorder.add(Request(started=started, ended=moment(), **told, **facts))
         return answer
 
 
@@ -217,7 +237,15 @@ class Device:
     """One client: what it holds now, and what it held before and must never be accepted with again."""
 
     def __init__(
-        self, name: str, wire: Wire, person: Person, *, credential: Credential, transport: Transport, seed: int
+        self,
+        name: str,
+        wire: Wire,
+        person: Person,
+        *,
+        credential: Credential,
+        transport: Transport,
+        seed: int,
+        home: int,
     ) -> None:
         self.name = name
         self.person = person
@@ -225,6 +253,7 @@ class Device:
         self.retired: list[Holding] = []
         self.random = random.Random(f"{seed}/{name}")
         self._wire = wire
+        self._home = home
         self._credential: Credential = credential
         self._transport: Transport = transport
 
@@ -276,11 +305,19 @@ class Device:
             self.name, self.any_door(), "revoke", holding=own, target=target, address=self.person.address
         )
 
+    async def order(self, target: Target) -> Answer:
+        """An administrator revokes something of this client's."""
+        return await self._wire.order("administrator", self.any_door(), target)
+
     def retire(self) -> None:
         """What it holds is over."""
         if self.holding is not None:
             self.retired.append(self.holding)
             self.holding = None
+
+    def door(self, number: int = 0) -> Door:
+        """The node where it, or its tab of this number, is at home."""
+        return self._wire.doors[(self._home + number) % len(self._wire.doors)]
 
     def any_door(self) -> Door:
         return self.random.choice(self._wire.doors)

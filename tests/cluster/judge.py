@@ -8,12 +8,13 @@ allows is wrong. The bound itself is still good, in accordance with `core.freshn
 answered 5xx, may have been carried out, or may yet be: for what it could end, neither yes nor no is wrong, until one
 request has been refused because the session ended; from then on yes is wrong again. Any other answer means that nothing
 happened. A revocation of a subject or of everything covers the sessions whose sign-in was answered before it began; one
-whose sign-in overlapped with it may be covered or not.
+whose sign-in overlapped with it may be covered or not, and such a sign-in may be refused because of it.
 
 **Losses.** Between the marks `loss_from` and `loss_until` the store may lose what it acknowledges (a fail-over without
 synchronous replication). A revocation that overlaps with that window may be absent until the nodes that know it have
 appended it again, at the latest `recovery` after the window; a sign-in that overlaps may be gone for good; a generation
-that was minted inside it may be minted again. Without these marks nothing is excused.
+that was minted inside it may be minted again. A key that was not seen before the window may be one that took the place
+of another in it, and be lost: its access tokens may be refused until then. Without these marks nothing is excused.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Promise(StrEnum):
     had ended, succeeds; no use of a refresh token that started after it at all, since that is the store's decision."""
     SIGNED_IN = "no honest client is signed out"
     """A session that nobody may have ended is never refused, except for an access token that is over or whose key
-    may have been given up; then its refresh token is good. A right password is right."""
+    may have been given up; then its refresh token is good. A right password is right, unless everything of that person
+    is being ended at that moment."""
     KEPT = "nothing acknowledged is lost"
     """After the faults each acknowledged session that nobody may have ended is accepted, and so is its newest refresh
     token; each acknowledged end is still one; generations of one session only grow. A history that lacks the proof
@@ -139,6 +141,8 @@ class _Case:
         self.sittings = self._sittings()
         revocations = [r for r in history.requests if r.operation == "revoke" and (r.accepted or r.unanswered)]
         self.keys = [r for r in revocations if r.target is not None and r.target.kind == "key"]
+        self.wide = [r for r in revocations if r.target is not None and r.target.kind in {"subject", "all"}]
+        self.key_seen = _first_uses(history.requests)
         self._apply([r for r in revocations if r.target is not None and r.target.kind != "key"])
 
     def _sittings(self) -> dict[str, _Sitting]:
@@ -157,15 +161,11 @@ class _Case:
     def _apply(self, revocations: Sequence[Request]) -> None:
         """Say of every session what may have ended it."""
         by_session: dict[str, list[Request]] = defaultdict(list)
-        wide = []
         for revocation in revocations:
-            assert revocation.target is not None
-            if revocation.target.kind == "session":
+            if revocation.target is not None and revocation.target.kind == "session":
                 by_session[revocation.target.id].append(revocation)
-            else:
-                wide.append(revocation)
         for sitting in self.sittings.values():
-            for revocation in (*by_session[sitting.id], *wide):
+            for revocation in (*by_session[sitting.id], *self.wide):
                 coverage = sitting.cover(revocation)
                 if coverage == "no":
                     continue
@@ -251,13 +251,35 @@ def _may_have_ended(sitting: _Sitting, use: Request) -> bool:
 def _key_may_be_gone(case: _Case, use: Request) -> bool:
     if not use.key or use.operation == "refresh":
         return False
-    return any(r.target is not None and r.target.id == use.key and r.started <= use.ended for r in case.keys)
+    given_up = any(r.target is not None and r.target.id == use.key and r.started <= use.ended for r in case.keys)
+    return given_up or _key_may_be_lost(case, use)
+
+
+def _key_may_be_lost(case: _Case, use: Request) -> bool:
+    """Whether the key may have been made by what the store lost: one takes the place of another that is given up."""
+    return any(
+        case.key_seen[use.key] >= since
+        and use.started <= until + case.recovery
+        and any(r.started <= until and r.ended >= since for r in case.keys)
+        for since, until in case.losses
+    )
 
 
 def _passwords(case: _Case) -> Iterator[Violation]:
     for request in case.requests:
-        if request.operation == "sign_in" and request.status == 401:
+        if request.operation == "sign_in" and request.status == 401 and not _met_by_an_end(case, request):
             yield Violation(Promise.SIGNED_IN, "a right password is refused", (request,))
+
+
+def _met_by_an_end(case: _Case, sign_in: Request) -> bool:
+    """Whether everything of that person may have been ended while the password was looked at."""
+    return sign_in.code == "session_ended" and any(
+        r.target is not None
+        and (r.target.kind == "all" or r.target.id == sign_in.subject)
+        and r.started <= sign_in.ended
+        and (r.unanswered or r.ended >= sign_in.started)
+        for r in case.wide
+    )
 
 
 def _kept(case: _Case) -> Iterator[Violation]:
@@ -341,6 +363,15 @@ def _answers(case: _Case) -> Iterator[Violation]:
     for request in case.requests:
         if request.status != LOST and request.status not in _PROMISED[request.operation]:
             yield Violation(Promise.ANSWERS, f"{request.status} is no answer to {request.operation}", (request,))
+
+
+def _first_uses(requests: Iterable[Request]) -> dict[str, int]:
+    """When a token of each key was first presented."""
+    seen: dict[str, int] = {}
+    for request in requests:
+        if request.key:
+            seen.setdefault(request.key, request.started)
+    return seen
 
 
 # --- time -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from tests.cluster import shifted
 from tests.cluster.network import command_inside, inside
@@ -115,17 +115,34 @@ class Node:
 
     def look(self, patience: float = 2.0) -> tuple[int, float | None]:
         """The status of `/healthz`, 0 when there was no answer, and the lag that it told, in seconds."""
+        status, told = self.ask("GET", "/healthz", patience=patience)
+        return status, told.get("lag")
+
+    def ask(
+        self, method: str, path: str, *, credential: str = "", body: object = None, patience: float = 2.0
+    ) -> tuple[int, Mapping[str, Any]]:
+        """The status and the members of the answer to one request; 0 and nothing when there was no answer."""
         connection = _Connection(self.place, patience)
+        headers = {"host": HOST_NAME, "content-type": "application/json"}
+        if credential:
+            headers["authorization"] = f"Bearer {credential}"
         try:
-            connection.request("GET", "/healthz")
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
-            lag: float | None = json.loads(answer.read()).get("lag")
+            told: Mapping[str, Any] = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError):
-            return 0, None
+            return 0, {}
         else:
-            return answer.status, lag
+            return answer.status, told
         finally:
             connection.close()
+
+    def command(self, *words: str) -> str:
+        """What `frontdesk` with these words writes, run where the node is and with its settings."""
+        command = command_inside(self.place.namespace, [sys.executable, "-m", "frontdesk", *words])
+        done = subprocess.run(command, cwd=self.directory, env=self._environment(), capture_output=True, check=False)
+        assert done.returncode == 0, f"frontdesk {' '.join(words)} failed: {done.stderr.decode()}"
+        return done.stdout.decode()
 
     def kill(self) -> None:
         """SIGKILL: it has no time for anything. Nothing is done when it does not run."""

@@ -1,9 +1,11 @@
 """What the clients of a cluster do all the while, in one process, bounded in time and drawn from a seed.
 
 - **Keepers** sign in once and stay: they check, and refresh more often than they need to. Those with cookies are
-  browsers with several tabs on one jar. Nobody may ever sign them out.
-- **Leavers** come and go: they sign in, work a while, are ended by themselves, by another device of the same person, or
-  with everything of that person, and then try for a while whether any node still lets them in.
+  browsers with several tabs on one jar, each tab at a node of its own, so that one that hangs stops no other. Nobody
+  may ever sign them out.
+- **Leavers** come and go: they sign in, work a while, are ended by themselves, by another device of the same person,
+  with everything of that person, or by an administrator, and then try for a while whether any node still lets them in.
+- An **administrator** gives up the key of somebody's access token now and then. That ends no session.
 
 When all is calm, every client shows at every node what it holds, the newest refresh token too, and what it held before:
 the judge wants to see that nothing was lost.
@@ -15,8 +17,10 @@ says `done` at its end. It gives up when its standard input ends, and after the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -25,10 +29,11 @@ import msgspec
 from tests.cluster.clients import PASSWORD, Answer, Credential, Device, Door, Holding, Person, Transport, Wire
 from tests.cluster.history import Recorder, Target
 
-Way = Literal["itself", "companion", "everything"]
-"""Who ends a leaver's session."""
+Way = Literal["itself", "companion", "everything", "ordered", "everything ordered"]
+"""Who ends a leaver's session: the client, another device of that person, or an administrator; `everything` of it."""
 
 _WAYS: Final[tuple[Way, ...]] = ("itself", "companion", "everything")
+_ORDERED: Final[tuple[Way, ...]] = ("ordered", "everything ordered")
 _KINDS: Final[tuple[tuple[Credential, Transport], ...]] = (
     ("session", "cookie"),
     ("jwt", "bearer"),
@@ -44,10 +49,17 @@ _REFRESHES: Final = 0.1
 """The part of a keeper's requests that are refreshes."""
 _WATCH: Final = 0.5
 """Seconds, beside the bound, for which a leaver tries to get in again."""
+_REFRESHABLE: Final = frozenset({"token_expired", "credential_invalid"})
+"""Refusals of an access token that is over, or whose key is gone."""
+_GIVES_UP: Final = (1.5, 3.0)
+"""Seconds between two keys that are given up."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is to be done. Spans in seconds; `bound` is `max_staleness`, `limit` the time after which it gives up."""
+    """What is to be done. Spans in seconds; `bound` is `max_staleness`, `limit` the time after which it gives up.
+
+    `administrator`: the credential of a service that may revoke; "": there is none.
+    """
 
     directory: str
     doors: tuple[Door, ...]
@@ -60,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True):
     keepers: int = 6
     leavers: int = 6
     credentials: tuple[Credential, ...] = ("session", "jwt", "jwe")
+    administrator: str = ""
 
 
 class Party:
@@ -86,12 +99,17 @@ class Party:
             person = await self._register(f"leaver-{number}", self._plan.keepers + number)
             leaver = self._device(f"leaver-{number}", person, number)
             companion = self._device(f"companion-{number}", person, number + 1)
-            self._leavers.append(_Leaver(leaver, companion, self._calm, self._plan.bound + _WATCH))
+            ways = (*_WAYS, *_ORDERED) if self._plan.administrator else _WAYS
+            self._leavers.append(_Leaver(leaver, companion, self._calm, self._plan.bound + _WATCH, ways))
         await _all(keeper.device.sign_in() for keeper in self._keepers)
 
     async def work(self) -> None:
         """Until all is calm."""
-        await _all([*(keeper.stay() for keeper in self._keepers), *(leaver.come_and_go() for leaver in self._leavers)])
+        work = [*(keeper.stay() for keeper in self._keepers), *(leaver.come_and_go() for leaver in self._leavers)]
+        if self._plan.administrator:
+            devices = [keeper.device for keeper in self._keepers]
+            work.append(_Administrator(self._wire, devices, self._calm, self._plan.seed).give_up_keys())
+        await _all(work)
 
     async def show(self) -> None:
         """Everything that anybody holds or held, at every node. Who gets no verdict in time lacks the proof."""
@@ -103,7 +121,10 @@ class Party:
 
     def _device(self, name: str, person: Person, number: int) -> Device:
         credential, transport = self._kinds[number % len(self._kinds)]
-        return Device(name, self._wire, person, credential=credential, transport=transport, seed=self._plan.seed)
+        # Not by the number alone, so that each kind is at home at several nodes.
+        home = number + number // len(self._kinds)
+        seed = self._plan.seed
+        return Device(name, self._wire, person, credential=credential, transport=transport, seed=seed, home=home)
 
     async def _register(self, name: str, number: int) -> Person:
         email, address = f"{name}@example.com", f"198.51.100.{number + 1}"
@@ -125,18 +146,18 @@ class _Keeper:
     async def stay(self) -> None:
         holding = self.device.holding
         tabs = _TABS if holding is not None and holding.transport == "cookie" else 1
-        await _all(self._tab() for _ in range(tabs))
+        await _all(self._tab(self.device.door(number)) for number in range(tabs))
 
-    async def _tab(self) -> None:
+    async def _tab(self, door: Door) -> None:
         while not self._calm.is_set():
             await self.device.wait(*_PAUSE)
             async with self._signing_in:
                 # It happens only when a promise was broken; it goes on, for the judge to see what else there is.
                 holding = self.device.holding or await self.device.sign_in()
             if self.device.random.random() < _REFRESHES:
-                answer = await self.device.refresh(holding)
+                answer = await self.device.refresh(holding, door)
             else:
-                answer = await _use(self.device, holding)
+                answer = await _use(self.device, holding, door)
             if answer.status == 401 and self.device.holding is holding:
                 self.device.retire()
 
@@ -144,11 +165,14 @@ class _Keeper:
 class _Leaver:
     """Signs in, is ended, tries to get in again."""
 
-    def __init__(self, device: Device, companion: Device, calm: asyncio.Event, watch: float) -> None:
+    def __init__(
+        self, device: Device, companion: Device, calm: asyncio.Event, watch: float, ways: Sequence[Way]
+    ) -> None:
         self.device = device
         self.companion = companion
         self._calm = calm
         self._watch = watch
+        self._ways = ways
         self._random = device.random
 
     async def come_and_go(self) -> None:
@@ -157,23 +181,24 @@ class _Leaver:
             other = self.companion.holding or await self.companion.sign_in()
             for _ in range(self._random.randint(3, 10)):
                 await self.device.wait(*_PAUSE)
-                await _use(self.device, holding)
-            way = self._random.choice(_WAYS)
+                await _use(self.device, holding, self.device.door())
+            way = self._random.choice(self._ways)
             await self._end(way, holding, other)
             gone = [(self.device, holding)]
             self.device.retire()
-            if way == "everything":
+            if way.startswith("everything"):
                 gone.append((self.companion, other))
                 self.companion.retire()
             await _all(self._try_again(device, held) for device, held in gone)
 
     async def _end(self, way: Way, holding: Holding, other: Holding) -> None:
         """Ask for the end until it is certain, or sometimes not: then nobody knows."""
-        target = Target("subject", holding.subject) if way == "everything" else Target("session", holding.session)
+        everything = way.startswith("everything")
+        target = Target("subject", holding.subject) if everything else Target("session", holding.session)
         device, own = (self.companion, other) if way == "companion" else (self.device, holding)
         while True:
-            answer = await device.end(own, target)
-            if answer.code == "token_expired":
+            answer = await (device.order(target) if way in _ORDERED else device.end(own, target))
+            if answer.code in _REFRESHABLE:
                 answer = await device.refresh(own)
                 if answer.accepted:
                     continue
@@ -193,6 +218,27 @@ class _Leaver:
                 await device.refresh(holding)
                 refreshes = False
             await device.wait(*_PAUSE)
+
+
+class _Administrator:
+    """Gives up keys that somebody uses."""
+
+    def __init__(self, wire: Wire, devices: Sequence[Device], calm: asyncio.Event, seed: int) -> None:
+        self._wire = wire
+        self._devices = devices
+        self._calm = calm
+        self._random = random.Random(f"{seed}/administrator")
+
+    async def give_up_keys(self) -> None:
+        while not self._calm.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._random.uniform(*_GIVES_UP)):
+                    await self._calm.wait()
+                    return
+            held = [device.holding.key for device in self._devices if device.holding is not None]
+            key = self._random.choice([key for key in held if key] or [""])
+            if key:
+                await self._wire.order("administrator", self._random.choice(self._wire.doors), Target("key", key))
 
 
 class _Proof:
@@ -222,8 +268,8 @@ class _Proof:
 async def _use(device: Device, holding: Holding, door: Door | None = None) -> Answer:
     """A protected request; when the access token is over or its key is gone, a refresh and the request again."""
     answer = await device.check(holding, door)
-    if answer.status == 401 and holding.refresh and answer.code in {"token_expired", "credential_invalid"}:
-        refreshed = await device.refresh(holding)
+    if answer.status == 401 and holding.refresh and answer.code in _REFRESHABLE:
+        refreshed = await device.refresh(holding, door)
         return await device.check(holding, door) if refreshed.accepted else refreshed
     return answer
 
@@ -243,7 +289,7 @@ async def _main(plan: Plan) -> None:
     words = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(words), sys.stdin.buffer)
     with Recorder(Path(plan.directory), "clients") as recorder:
-        wire = Wire(plan.doors, recorder, grace=plan.grace, patience=plan.patience)
+        wire = Wire(plan.doors, recorder, grace=plan.grace, patience=plan.patience, administrator=plan.administrator)
         try:
             async with asyncio.timeout(plan.limit):
                 await _run(Party(plan, wire), words)

@@ -12,9 +12,10 @@ cluster.require_promises()
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,14 +24,16 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.cluster.clients import Credential, Door
-from tests.cluster.history import History, Recorder, Request, during, moment
+from tests.cluster.history import History, Operation, Recorder, Request, Target, during, moment
 from tests.cluster.judge import Promise, Terms, Violation, judge
 from tests.cluster.network import Network
 from tests.cluster.nodes import Node, Place, free_ports, start_all
 from tests.cluster.party import Plan
+from tests.cluster.remote import Remote
 from tests.cluster.workload import Workload
 
 _PORT: Final = 8000  # in a room of its own every node may have the same
+_ADD_ADMINISTRATOR: Final = ("services", "add", "administrator", "--scope", "revoke")
 _SHOWN: Final = 12
 """How many violations a failed test prints; the history has all requests."""
 
@@ -41,7 +44,8 @@ class Setup:
 
     `bound` is what the judge allows: nothing where the store is asked every time. `grace` must be longer than the time
     for which a request may hang in this scenario, on its way there and back (docs/rotation.md). `stores` are URLs by
-    node where they differ. With a `network` the nodes are in its rooms and the clients in its hub.
+    node where they differ. With a `network` the nodes are in its rooms and the clients in its hub. `administrator`:
+    whether there is a service that ends sessions and gives up keys, too.
     """
 
     store: str
@@ -54,6 +58,7 @@ class Setup:
     settings: Mapping[str, str] = field(default_factory=dict)
     credentials: Sequence[Credential] = ("session", "jwt", "jwe")
     network: Network | None = None
+    administrator: bool = True
 
 
 class Cluster:
@@ -65,6 +70,7 @@ class Cluster:
         self.nodes = {name: self._node(name, directory, port) for name, port in self._ports()}
         self._stack = ExitStack()
         self._recorder: Recorder
+        self._credential = ""
 
     def __enter__(self) -> Self:
         self.history_directory.mkdir()
@@ -74,6 +80,8 @@ class Cluster:
             for node in self.nodes.values():
                 stack.callback(node.stop)
             start_all(self.nodes.values())
+            if self.setup.administrator:
+                self._credential = next(iter(self.nodes.values())).command(*_ADD_ADMINISTRATOR).strip()
             self._stack = stack.pop_all()
         return self
 
@@ -93,6 +101,7 @@ class Cluster:
             bound=setup.bound.total_seconds(),
             recovery=setup.recovery.total_seconds(),
             credentials=tuple(setup.credentials),
+            administrator=self._credential,
         )
         return Workload(plan, "" if setup.network is None else setup.network.hub)
 
@@ -100,6 +109,19 @@ class Cluster:
         """kill -9 of a node."""
         self.fault(f"kill {name}")
         self.nodes[name].kill()
+
+    def kill_store(self, store: Remote, how: Callable[[], None] | None = None) -> None:
+        """kill -9 of the store, or `how` it ends instead; it is started again before this returns."""
+        self.fault("the store ends")
+        (how or store.kill)()
+        store.start()
+        self.fault("the store has started again")
+
+    def deafen(self, store: Remote) -> None:
+        """End the connections over which the nodes wait for news of the log."""
+        ended = store.deafen()
+        self.fault(f"{ended} connections of polls were ended")
+        assert ended, "nobody listened"
 
     def start(self, name: str) -> None:
         """Start a node that was killed, and wait until it is ready."""
@@ -131,6 +153,18 @@ class Cluster:
             network.mend(name)
 
     @contextmanager
+    def stopped(self, store: Remote) -> Iterator[None]:
+        """The store stands still for the length of the block, and no node can know anything."""
+        store.pause()
+        try:
+            with ExitStack() as stack:
+                for name in self.nodes:
+                    stack.enter_context(during(self._recorder, "cut", "healed", node=name))
+                yield
+        finally:
+            store.resume()
+
+    @contextmanager
     def losing(self) -> Iterator[None]:
         """What the store acknowledges during the block may be lost."""
         with during(self._recorder, "loss_from", "loss_until"):
@@ -140,6 +174,28 @@ class Cluster:
         """A node's wall clock is so far from the machine's from now on."""
         self.fault(f"the clock of {name} is {seconds:+} s off")
         self.nodes[name].jump(seconds)
+
+    def order(self, name: str, target: Target) -> None:
+        """An administrator ends something at a node, which acknowledges it."""
+        deadline = time.monotonic() + self.setup.recovery.total_seconds()
+        body = {"all": True} if target.kind == "all" else {target.kind: target.id}
+        status = 0
+        while status != http.client.OK:
+            assert time.monotonic() < deadline, f"{name} ends nothing: {status}"
+            started = moment()
+            status, told = self.nodes[name].ask("POST", "/auth/revocations", credential=self._credential, body=body)
+            code = str(told.get("code", ""))
+            self._recorder.add(Request("test", name, "revoke", started, moment(), status, code, target=target))
+
+    def end_everything(self, name: str) -> None:
+        """Every session of everybody ends."""
+        self.order(name, Target("all"))
+
+    def give_up_keys(self, name: str) -> None:
+        """The keys that clients' access tokens had lately are given up, those that sign at this moment among them."""
+        used = dict.fromkeys(r.key for r in self.history.requests[-100:] if r.key and r.accepted)
+        for key in used:
+            self.order(name, Target("key", key))
 
     def fault(self, note: str) -> None:
         """Write down what is being done."""
@@ -171,15 +227,25 @@ class Cluster:
         terms = Terms(nodes=self.setup.nodes, bound=self.setup.bound, recovery=self.setup.recovery)
         return judge(self.history, terms)
 
+    def answered(self, operation: Operation, status: int, *, nodes: Sequence[str] = ()) -> int:
+        """How many requests of this kind these nodes, or all, answered so."""
+        asked = [r for r in self.history.requests if r.operation == operation and r.status == status]
+        return len([r for r in asked if not nodes or r.node in nodes])
+
     def require_promises(self) -> None:
-        """AssertionError when a promise was broken, or when too little happened to show that it was kept."""
+        """AssertionError when a promise was broken, or when too little happened to show that it was kept.
+
+        Nor may a node have met what nobody had thought of.
+        """
         violations = self.violations()
         if violations:
             counts = Counter(violation.promise for violation in violations)
             summary = ", ".join(f"{promise}: {counts[promise]}" for promise in Promise if counts[promise])
             shown = "\n".join(map(str, violations[:_SHOWN]))
             raise AssertionError(f"broken: {summary} (seed {self.setup.seed}; {self.history_directory})\n{shown}")
-        require_substance(self.history)
+        require_substance(self.history, keys=self.setup.administrator)
+        for node in self.nodes.values():
+            assert "Traceback" not in node.log, f"{node.name} met a defect; see its log in {node.directory}"
 
     def _ports(self) -> Iterator[tuple[str, int]]:
         ports = free_ports(len(self.setup.nodes)) if self.setup.network is None else [_PORT] * len(self.setup.nodes)
@@ -201,10 +267,12 @@ class Cluster:
         return Node(name, directory, place, settings)
 
 
-def require_substance(history: History) -> None:
-    """AssertionError unless enough happened for the verdict to mean something."""
+def require_substance(history: History, *, keys: bool = False) -> None:
+    """AssertionError unless enough happened for the verdict to mean something. `keys`: were some given up?"""
     done = Counter(request.operation for request in history.requests if request.accepted)
     refused = sum(request.code == "session_ended" for request in history.requests)
     minted = sum(request.operation == "refresh" and request.minted is not None for request in history.requests)
     enough = done["check"] >= 200 and done["refresh"] >= 20 and done["revoke"] >= 5 and refused >= 20 and minted >= 3
     assert enough, f"too little happened: {dict(done)}, {refused} refused, {minted} rotations"
+    ended = Counter[str](r.target.kind for r in history.requests if r.target is not None and r.accepted)
+    assert all(ended[kind] for kind in ("session", "subject", *(["key"] if keys else []))), f"ended: {dict(ended)}"

@@ -268,6 +268,30 @@ def test_a_right_password_is_right() -> None:
     assert story.end().broken == {Promise.SIGNED_IN}
 
 
+@pytest.mark.parametrize(("kind", "target"), [("subject", "ann"), ("all", "")])
+def test_a_sign_in_may_be_refused_while_everything_of_that_person_is_being_ended(kind: Any, target: str) -> None:
+    def told(at: float, code: str = "session_ended", **facts: Any) -> set[Promise]:
+        story = Story()
+        story.revoke(kind, target, 20, took=10, **facts)
+        story.ask("sign_in", at, took=5, status=401, code=code)
+        return story.end().broken
+
+    assert told(15) == told(30) == set()
+    assert told(15 - NANO) == told(30 + NANO) == {Promise.SIGNED_IN}
+    assert told(20, code="invalid_credentials") == {Promise.SIGNED_IN}
+    assert told(20, status=401) == {Promise.SIGNED_IN}
+    assert told(5000, status=LOST) == set()  # it may come at any time
+    assert told(14, status=LOST) == {Promise.SIGNED_IN}
+
+
+def test_a_sign_in_is_not_refused_because_others_are_signed_out() -> None:
+    story = Story()
+    story.revoke("subject", "bob", 10)
+    story.revoke("session", "ann", 10)
+    story.ask("sign_in", 10, status=401, code="session_ended")
+    assert story.end().broken == {Promise.SIGNED_IN}
+
+
 def test_one_who_revokes_must_be_signed_in_herself() -> None:
     story = Story()
     story.sign_in("mine", 0)
@@ -341,67 +365,6 @@ def test_generations_only_grow_but_requests_side_by_side_have_no_order() -> None
 
     story.refresh("s", 152, 0, minted=0)
     assert story.broken == {Promise.KEPT}
-
-
-# --- a store that may lose its last writes --------------------------------------------------------------------
-
-
-def failing_over() -> Story:
-    """The store may lose what it acknowledges from 1,000 to 2,000."""
-    story = Story(bound=100)
-    story.mark("loss_from", 1000)
-    story.mark("loss_until", 2000)
-    return story
-
-
-def test_a_lost_revocation_is_effective_again_when_the_nodes_have_recovered() -> None:
-    def told(started: float) -> set[Promise]:
-        story = failing_over()
-        story.sign_in("s", 0)
-        story.revoke("session", "s", 999, took=2)
-        story.refused("s", 1500)
-        story.check("s", started)
-        return story.end(ended=("s",)).broken
-
-    assert told(2500) == set()
-    assert told(12_000) == set()
-    assert told(12_000 + NANO) == {Promise.REVOKED}
-
-
-@pytest.mark.parametrize(("at", "broken"), [(999, set()), (999 - NANO, {Promise.REVOKED}), (2000, set())])
-def test_a_revocation_outside_the_window_is_not_lost(at: float, broken: set[Promise]) -> None:
-    story = failing_over()
-    story.sign_in("s", 0)
-    story.revoke("session", "s", at)
-    story.check("s", 2500)
-    assert story.end(ended=("s",)).broken == broken
-
-
-@pytest.mark.parametrize("at", [999, 1500, 2000])
-def test_a_sign_in_inside_the_window_may_be_gone(at: float) -> None:
-    story = failing_over()
-    story.sign_in("s", at)
-    story.refused("s", 2500)
-    assert story.end().broken == set()
-
-
-@pytest.mark.parametrize("at", [999 - NANO, 2000 + NANO])
-def test_a_sign_in_outside_the_window_may_not_be_gone(at: float) -> None:
-    story = failing_over()
-    story.sign_in("s", at)
-    story.refused("s", 2500)
-    assert Promise.SIGNED_IN in story.end().broken
-
-
-def test_a_generation_inside_the_window_may_leave_again_and_signs_nobody_out() -> None:
-    story = failing_over()
-    story.sign_in("s", 0, minted=0)
-    story.refresh("s", 1500, 0, minted=1)
-    story.refresh("s", 2500, 0, minted=1)
-    story.end(stands=("s",)).refresh("s", CALM + 20, 1)
-    assert story.broken == set()
-    story.refresh("s", CALM + 30, 1, status=401, code="refresh_reused")
-    assert Promise.SIGNED_IN in story.broken
 
 
 # --- all is back ----------------------------------------------------------------------------------------------

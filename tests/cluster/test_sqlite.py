@@ -30,6 +30,8 @@ def test_nodes_that_are_killed_sign_nobody_out_and_let_nobody_in(tmp_path: Path,
             load.run_on(200)
             cluster.start(name)
             load.run_on(200)
+        cluster.end_everything("n2")
+        load.run_on(200)
         cluster.calm(load)
     cluster.require_promises()
 
@@ -48,7 +50,8 @@ def test_a_node_that_stands_still_lets_nobody_in_when_it_goes_on(tmp_path: Path,
 
 def test_nodes_that_share_no_store_are_found_out(tmp_path: Path, setup: Setup) -> None:
     apart = dict.fromkeys(setup.nodes, "memory:")
-    with Cluster(tmp_path, replace(setup, stores=apart)) as cluster, cluster.load() as load:
+    setup = replace(setup, stores=apart, administrator=False)
+    with Cluster(tmp_path, setup) as cluster, cluster.load() as load:
         load.run_on(50)
         cluster.calm(load)
     assert Promise.SIGNED_IN in {violation.promise for violation in cluster.violations()}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from frontdesk.clock import AdjustableClock
 from frontdesk.core.revocation import Entry, RevocationIndex
-from frontdesk.core.sessions import SessionPolicy
+from frontdesk.core.sessions import CredentialKind, SessionPolicy
 from frontdesk.errors import Refusal, StoreError
+from frontdesk.service.refresh import Refreshed
 from frontdesk.service.sign_in import Grant, Signed, SignInOptions
 from frontdesk.service.touches import Touches
 from frontdesk.stores.memory import MemoryStore
@@ -40,6 +43,19 @@ def put_back(node: Node, copied: Mapping[str, Any]) -> None:
     """The store is as it was; its history has another name, as after a fail-over."""
     vars(store_of(node)).update(copied)
     store_of(node)._meta["history"] = "another"
+
+
+def meanwhile(node: Node, operation: str, event: Callable[[], Awaitable[None]]) -> None:
+    """The next time that the store is asked for this, `event` happens before it answers."""
+    ask = getattr(node.store, operation)
+
+    async def slowly(*arguments: Any, **named: Any) -> Any:
+        setattr(node.store, operation, ask)
+        outcome = await ask(*arguments, **named)
+        await event()
+        return outcome
+
+    setattr(node.store, operation, slowly)
 
 
 # --- following ------------------------------------------------------------------------------------------------
@@ -256,6 +272,115 @@ def test_access_tokens_are_issued_at_once_although_a_given_up_key_came_back() ->
             for node in (one, other):
                 await node.follower.catch_up()
             await sign_in(other.desk, "jwt")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_a_session_whose_sign_in_was_lost_is_over_once_a_node_has_said_so(credential: CredentialKind) -> None:
+    """A node that must ask the store finds no row; one that may believe the access token would go on granting."""
+
+    async def scenario() -> None:
+        async with nodes(2) as (one, other):
+            await sign_in(one.desk, credential)
+            before = copy_of(one)
+            token, _ = await sign_in(one.desk, credential)
+            put_back(one, before)
+            await one.follower.catch_up()
+            await other.follower.stop()
+            await other.follower.catch_up()
+            yes(one.now(token))
+            assert await other.desk.authenticate(token.encode(), "bearer", strict=True) == Refusal("session_ended")
+            for node in (one, other):
+                await node.follower.catch_up()
+                assert await node.check(token) == Refusal("session_ended")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_who_signs_out_of_a_session_whose_sign_in_was_lost_is_signed_out(credential: CredentialKind) -> None:
+    async def scenario() -> None:
+        async with nodes(2) as (one, other):
+            await sign_in(one.desk, credential)
+            before = copy_of(one)
+            token, _ = await sign_in(one.desk, credential)
+            put_back(one, before)
+            for node in (one, other):
+                await node.follower.catch_up()
+            yes(other.now(token))
+            assert await one.desk.sign_out(token.encode(), "bearer") == Refusal("session_ended")
+            assert await one.check(token) == Refusal("session_ended")
+            await other.follower.catch_up()
+            assert await other.check(token) == Refusal("session_ended")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_a_key_that_is_given_up_while_the_store_decides_spoils_no_sign_in_and_no_refresh(
+    credential: CredentialKind,
+) -> None:
+    """The log may tell it between the look at the keys and the making of the token, which is then made by another."""
+
+    async def scenario() -> None:
+        async with nodes(2) as (one, other):
+
+            async def give_up() -> None:
+                for key in one.desk.keys.stored:
+                    await one.desk.give_up_key(key.id)
+                await other.follower.catch_up()
+
+            meanwhile(other, "create_session", give_up)
+            options = SignInOptions(credential=credential, transport="bearer")
+            signed = await other.desk.sign_in(Grant(subject="alice"), options=options)
+            assert isinstance(signed, Signed)
+            assert signed.access_token is not None
+            assert signed.refresh_token is not None
+            yes(await one.check(signed.access_token.text))
+            meanwhile(other, "rotate", give_up)
+            refreshed = await other.desk.refresh(signed.refresh_token.encode(), "body")
+            assert isinstance(refreshed, Refreshed)
+            yes(await one.check(refreshed.access_token.text))
+            await give_up()
+            assert await other.desk.update("alice", roles={"admin"}) == 1
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "jwe"])
+def test_a_node_that_has_no_key_says_that_nothing_can_be_decided(credential: CredentialKind) -> None:
+    """The store shows a key as good that this node knows to be given up: until it is told again, nobody can sign."""
+
+    async def scenario() -> None:
+        async with nodes(1) as (node,):
+            await sign_in(node.desk, credential)
+            await node.follower.stop()
+            before = copy_of(node)
+            for key in node.desk.keys.stored:
+                await node.desk.give_up_key(key.id)
+            put_back(node, before)
+            node.desk.keys.doubt()
+            with pytest.raises(StoreError):
+                await sign_in(node.desk, credential)
+
+    run(scenario)
+
+
+def test_giving_up_a_key_ends_although_the_store_has_other_keys_of_the_same_version() -> None:
+    async def scenario() -> None:
+        async with nodes(2) as (one, other):
+            await sign_in(one.desk, "jwt")
+            for node in (one, other):
+                await node.follower.stop()
+            before, lost = copy_of(one), one.desk.keys.signing.kid
+            await one.desk.give_up_key(lost)
+            mine = one.desk.keys.signing.kid
+            put_back(one, before)
+            await other.desk.give_up_key(lost)
+            async with asyncio.timeout(5):
+                assert not await one.desk.keys.give_up(mine, T0)
+            assert one.desk.keys.signing.kid == other.desk.keys.signing.kid
 
     run(scenario)
 

@@ -135,12 +135,11 @@ async def end_what_came(
     ended: list[Session] = []
     forgotten = False
     for token, transport in _tokens_of(presented, refresh_token):
-        session = await gate.desk.identify(token, transport)
+        session = await gate.desk.sign_out(token, transport, address=gate.settings.address_of(request))
         if not isinstance(session, Refusal):
-            await gate.desk.end(session.id, reason="signed_out", address=gate.settings.address_of(request))
             ended.append(session)
         elif session.code == "session_ended":
-            forgotten = True  # ended so long ago that its row is gone; the signature says that it was ours
+            forgotten = True  # its row is gone; the signature says that it was ours
         else:
             refusal = session
     return _cookies_to_delete(request, presented, ended) if ended or forgotten else refusal

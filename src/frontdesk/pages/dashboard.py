@@ -87,9 +87,7 @@ async def sign_out(gate: Gate, render: Renderer, request: Request) -> Response:
     if presented.credential is not None:
         tokens.insert(0, (presented.credential, presented.transport))
     for token, transport in tokens:
-        session = await gate.desk.identify(token, transport)
-        if isinstance(session, Session):
-            await gate.desk.end(session.id, reason="signed_out", address=gate.settings.address_of(request))
+        await gate.desk.sign_out(token, transport, address=gate.settings.address_of(request))
     return render.redirect(request, at(request, "/?done=signed-out"), cookies=deleted_cookies(presented.names))
 
 

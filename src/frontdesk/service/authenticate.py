@@ -18,6 +18,7 @@ import msgspec
 
 from frontdesk.clock import Clock
 from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX, ParsedToken, parse
+from frontdesk.core.revocation import Entry, entry_expiry
 from frontdesk.core.sessions import Principal, Session, Transport, evaluate, principal_of, touch_due
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.key_ring import KeyRing
@@ -139,6 +140,18 @@ class Authenticator:
         if refusal is None and (claim.token is None or claim.token.purpose == "session"):
             refusal = None if session.transport == transport else TRANSPORT_MISMATCH
         return refusal or session
+
+    async def end_lost(self, access_token: bytes) -> None:
+        """`identify` found no row: say that the session is over to all who believe its access tokens without one."""
+        claim = self._read(access_token, self._clock.now(), for_log_out=True)
+        if isinstance(claim, Claim) and claim.claims is not None:
+            await self._append_end(claim.session_id)
+
+    async def _append_end(self, session_id: str) -> None:
+        now = self._clock.now()
+        expires_at = entry_expiry(now, "session")
+        entry = Entry(number=0, realm=self._realm, kind="session", target=session_id, at=now, expires_at=expires_at)
+        await self._store.append_again([entry], now)
 
     async def settle(self) -> None:
         """Wait for recordings of `last_seen_at` that are under way."""

@@ -20,6 +20,7 @@ from frontdesk.core.freshness import Freshness
 from frontdesk.core.sessions import CredentialKind, Principal, Session, Transport
 from frontdesk.errors import Refusal
 from frontdesk.service.authenticate import (
+    GONE,
     INVALID,
     NOT_OFFERED,
     TRANSPORT_MISMATCH,
@@ -62,6 +63,7 @@ class BoundedAuthenticator(Authenticator):
         self._memory = Memory()
         self._rows: Flights[Session | None] = Flights()
         self._key_versions: Flights[None] = Flights()
+        self._lost: Flights[None] = Flights()
         self._freshness: Freshness = settings.freshness
         policy = settings.sessions
         # An access token says nothing of how long its session was unused: where that may end first, rows are asked.
@@ -179,6 +181,8 @@ class BoundedAuthenticator(Authenticator):
             return await self._decide_by_row(credential, claim, transport)
         if isinstance(outcome, Refusal) or session is None:
             self._memory.drop(credential)
+            if outcome is GONE:
+                await self._lost.ask(claim.session_id, lambda: self._end_unless_known(claim))
             return outcome
         if self._is_revoked(claim, session):
             # The store has lost what this node knows; it will be told again.
@@ -186,6 +190,14 @@ class BoundedAuthenticator(Authenticator):
         if beginnings != self._follower.beginnings:
             return outcome  # the log began anew meanwhile: its numbers say nothing of this row
         return _granted(self._remember(credential, outcome.principal, session, known, now))
+
+    async def _end_unless_known(self, claim: Claim) -> None:
+        """The store has lost the session. Other nodes, and this one in a moment, believe its access tokens without a
+        row: what was refused once must not be granted again."""
+        claims = claim.claims
+        assert claims is not None
+        if not self._follower.index.revoked(claim.session_id, claims.sub or "", claims.session_epochs):
+            await self._append_end(claim.session_id)
 
     async def _read_row(self, session_id: str) -> Session | None:
         with self._question("session"):

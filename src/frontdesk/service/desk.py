@@ -206,6 +206,20 @@ class Desk:
         """The session of an authentic credential even if it has expired or ended: for log-out only."""
         return await self._authenticator.identify(credential, transport)
 
+    async def sign_out(self, credential: bytes, transport: Transport, *, address: str = "") -> Session | Refusal:
+        """End the session of an authentic credential, of one that has expired too; returns it as it was before.
+
+        Refused as by `identify`. `session_ended`: its row is gone, since it ended so long ago, or since the store lost
+        it. Then whoever believes access tokens without a row is told that it is over.
+        """
+        session = await self.identify(credential, transport)
+        if isinstance(session, Session):
+            await self.end(session.id, reason="signed_out", address=address)
+        elif session.code == "session_ended":
+            await self._authenticator.end_lost(credential)
+            await self._knowledge.hear()
+        return session
+
     @traced("frontdesk.refresh")
     async def refresh(
         self,
@@ -262,6 +276,7 @@ class Desk:
                 scope=session.scope if scope is None else tuple(scope),
                 claims=session.claims if claims is None else claims,
             )
+            await self._tokens.ready(session.credential)
             refusal = self._sign_in.too_large(changed, now)
             if refusal is not None:
                 return refusal

@@ -127,6 +127,8 @@ class KeyRing:
             return due
         new = [self._new_key(make.algorithm, make.state, now) for make in due.makes]
         done = await self._store.rotate_keys(self._realm, moves=due.moves, new=new, now=now)
+        if not done:
+            self.doubt()  # what is held is not what is stored, whatever the version says
         await self.catch_up()
         return due if done else Plan()
 
@@ -221,10 +223,17 @@ class KeyRing:
 
     @property
     def encrypting(self) -> EncryptionKey:
-        """The key that encrypts now. RuntimeError for a desk that offers no encrypted tokens."""
+        """The key that encrypts now. StoreError when there is none, RuntimeError for a desk that offers no encrypted
+        tokens."""
         if self._encrypting is None:
+            if ENCRYPTION in self._algorithms:
+                raise StoreError("there is no key to encrypt with")
             raise RuntimeError("the key ring holds no key for encryption; open a desk that offers encrypted tokens")
         return self._encrypting
+
+    def makes(self, *, encrypted: bool) -> bool:
+        """Whether there is a key to make such tokens with."""
+        return (self._encrypting if encrypted else self._signing) is not None
 
     def _find(self, kid: str | None) -> Key | None:
         return None if kid is None else self._keys.get(kid)

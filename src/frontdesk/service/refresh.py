@@ -98,6 +98,7 @@ class Refresher:
             return decision.refusal
         if self._knowledge.has_ended(decision.session):
             return _REVOKED  # while the store decided
+        await self._tokens.ready(session.credential)
         return Refreshed(
             session=decision.session,
             outcome=decision.outcome,

@@ -144,6 +144,7 @@ class SignIn:
         self._report(session, created.ended, now)
         if created.ended:
             await self._knowledge.hear()
+        await self._tokens.ready(session.credential)
         return self._mint(session, now)
 
     def too_large(self, session: Session, now: datetime, name_bytes: int = LONGEST_COOKIE_NAME) -> Refusal | None:

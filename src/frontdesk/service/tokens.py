@@ -10,7 +10,7 @@ import msgspec
 
 from frontdesk.core import credentials
 from frontdesk.core.credentials import ParsedToken
-from frontdesk.core.sessions import Session
+from frontdesk.core.sessions import CredentialKind, Session
 from frontdesk.errors import Refusal, TokenError
 from frontdesk.jose import jwe, jwt, strictjson
 from frontdesk.service.key_ring import KeyRing
@@ -178,6 +178,11 @@ class Tokens:
     async def catch_up(self) -> None:
         """Before minting: no token is made under a key that another process has retired or given up."""
         await self._ring.catch_up()
+
+    async def ready(self, credential: CredentialKind) -> None:
+        """Right before minting: the key that was there at `catch_up` may have been given up since."""
+        if credential != "session" and not self._ring.makes(encrypted=credential == "jwe"):
+            await self._ring.catch_up()
 
     def is_authentic(self, token: ParsedToken, session: Session) -> bool:
         """Whether a parsed session or refresh token was made by this desk for this row."""

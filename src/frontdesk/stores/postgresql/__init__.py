@@ -309,7 +309,9 @@ class PostgreSQLStore:
     async def append_again(self, entries: Sequence[Entry], now: datetime) -> int:
         known = mending.worth_telling(entries, now)
         return await self._write(
-            lambda connection: mending.append_again(connection, known, now), *mending.locks_for(known), long=True
+            lambda connection: mending.append_again(connection, known, now),
+            *mending.locks_for(known),
+            long=len(known) > 1 or any(entry.kind != "session" for entry in known),  # one session is one row
         )
 
     async def renew_history(self) -> str:
