@@ -19,7 +19,13 @@ from cryptography.x509.oid import NameOID
 from frontdesk.errors import ConfigurationError
 from frontdesk.jose import jwt
 from frontdesk.jose.keys import EcKey, OctKey
-from frontdesk.verifier.remote_keys import BYTES_MAX, RemoteKeys, RemoteKeysError
+from frontdesk.verifier.remote_keys import (
+    BYTES_MAX,
+    PAUSE_SECONDS,
+    SHORT_PAUSE_SECONDS,
+    RemoteKeys,
+    RemoteKeysError,
+)
 
 ONE, TWO = EcKey.generate(kid="one"), EcKey.generate(kid="two")
 
@@ -51,8 +57,8 @@ class Issuer:
         writer.write(self.reply)
         writer.close()
 
-    def keys(self, host: str = "127.0.0.1") -> RemoteKeys:
-        return RemoteKeys(f"http://{host}:{self.port}/jwks.json", timer=lambda: self.now)
+    def keys(self, host: str = "127.0.0.1", pause: float = PAUSE_SECONDS) -> RemoteKeys:
+        return RemoteKeys(f"http://{host}:{self.port}/jwks.json", timer=lambda: self.now, pause=pause)
 
 
 def play(scenario: Callable[[Issuer], Awaitable[None]]) -> None:
@@ -100,6 +106,19 @@ def test_an_unknown_kid_is_looked_for_once_a_minute() -> None:
         for _ in range(20):
             await keys.for_kid("nobody's")
         assert len(issuer.heads) == 2
+
+    play(scenario)
+
+
+def test_an_unknown_kid_is_looked_for_at_ones_own_desk_every_five_seconds() -> None:
+    async def scenario(issuer: Issuer) -> None:
+        keys = issuer.keys(pause=SHORT_PAUSE_SECONDS)
+        await keys.for_kid("one")
+        issuer.reply = answer(jwks(ONE, TWO))
+        issuer.now += 4.9
+        assert await kids(keys, "two") == ["one"]
+        issuer.now += 0.1
+        assert await kids(keys, "two") == ["one", "two"]
 
     play(scenario)
 
@@ -157,16 +176,18 @@ def test_the_last_good_set_outlives_a_bad_answer_and_without_one_there_are_no_ke
         await keys.for_kid("one")
         issuer.reply = bad
         issuer.now += 10_000
-        assert await kids(keys, "two") == ["one"]
+        assert await kids(keys, "one") == ["one"]
         asked = len(issuer.heads)
-        assert await kids(keys, "two") == ["one"]
+        assert await kids(keys, "one") == ["one"]
+        with pytest.raises(RemoteKeysError):  # who knows whether there is such a key by now?
+            await keys.for_kid("two")
         assert len(issuer.heads) == asked
         for _ in range(3):
             with pytest.raises(RemoteKeysError):
                 await fresh.for_kid("one")
         assert len(issuer.heads) == asked + 1
         issuer.reply = answer(jwks(TWO))
-        issuer.now += 60
+        issuer.now += 5
         assert await kids(keys, "two") == await kids(fresh, "two") == ["two"]
 
     play(scenario)

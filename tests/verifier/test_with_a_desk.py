@@ -206,6 +206,25 @@ def test_a_compromised_key_is_refused_and_tokens_of_its_successor_are_good_at_on
         run(scenario)
 
 
+def test_tokens_of_a_key_that_took_over_are_good_at_a_service_that_has_not_heard_of_it(tmp_path: Path) -> None:
+    with Server(tmp_path) as desk:
+        token = signed_in(desk)
+
+        async def scenario() -> None:
+            verifier = service(desk.port, credential_of(tmp_path))
+            async with following(verifier):
+                assert await answer(verifier, token) == "yes"
+                assert verifier._follower is not None
+                await verifier._follower.stop()
+                keys = await asyncio.to_thread(run_cli, tmp_path, "keys", "list")
+                current = next(line.split()[0] for line in keys if "ES256" in line and "current" in line)
+                await asyncio.to_thread(run_cli, tmp_path, "keys", "rotate", "--compromised", current)
+                successor = await asyncio.to_thread(signed_in, desk)
+                assert await answer(verifier, successor) == "yes"
+
+        run(scenario)
+
+
 @pytest.mark.parametrize("scope", ["revoke", ""])
 def test_a_credential_that_the_desk_refuses_is_503_and_says_so(tmp_path: Path, scope: str) -> None:
     with Server(tmp_path) as desk:

@@ -95,17 +95,20 @@ def _whatever_kid(key: Key) -> Keys:
 
 
 class FetchedKeys:
-    """The keys of an issuer's JWK Set (`remote_keys`)."""
+    """The keys of an issuer's JWK Set (`remote_keys`). own: of one's own desk, which may be asked more often."""
 
     is_fixed = False
 
-    def __init__(self, url: str, *, private_network: bool, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, url: str, *, private_network: bool, own: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
         try:
             from frontdesk.verifier import remote_keys  # noqa: PLC0415 - lazy: offline, nobody needs httpx
         except ImportError as error:
             raise without_httpx() from error
         self._fault = remote_keys.RemoteKeysError
-        self._remote = remote_keys.RemoteKeys(url, private_network=private_network, tls=tls)
+        pause = remote_keys.SHORT_PAUSE_SECONDS if own else remote_keys.PAUSE_SECONDS
+        self._remote = remote_keys.RemoteKeys(url, private_network=private_network, pause=pause, tls=tls)
 
     def current(self) -> Sequence[Keys] | None:
         keys = self._remote.current()

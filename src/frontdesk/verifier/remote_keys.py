@@ -33,9 +33,9 @@ SECONDS_MAX: Final = 3.0
 FRESH_SECONDS: Final = 900.0
 """How long a set is used before it is asked for again."""
 PAUSE_SECONDS: Final = 60.0
-"""The shortest time between two requests to one issuer, whatever tokens name and whatever fails."""
-FIRST_PAUSE_SECONDS: Final = 5.0
-"""The same as long as nothing was ever received."""
+"""The shortest time between two requests to one issuer, whatever tokens name."""
+SHORT_PAUSE_SECONDS: Final = 5.0
+"""The same for one's own issuer, and after a request that failed: whoever holds a new token waits no longer."""
 
 _NAT64: Final = (IPv6Network("64:ff9b::/96"),)
 _NEVER_PUBLIC: Final = (
@@ -73,7 +73,8 @@ class RemoteKeys:
     """The keys of one issuer; make one for each issuer, never one for several. Belongs to one thread.
 
     url: of the JWK Set; https, plain http on loopback alone. alg: for RSA keys that name none. private_network: the
-    issuer may stand in one, since it is one's own. Raises ConfigurationError for any other URL.
+    issuer may stand in one, since it is one's own. pause: the shortest time between two requests, in seconds. Raises
+    ConfigurationError for any other URL.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class RemoteKeys:
         *,
         alg: str | None = None,
         private_network: bool = False,
+        pause: float = PAUSE_SECONDS,
         timer: Timer = TIMER,
         resolve: Resolve = resolve_host,
         tls: ssl.SSLContext | None = None,
@@ -89,6 +91,7 @@ class RemoteKeys:
         self._url = address_of(url, "a key set")
         self._alg = alg
         self._private_network = private_network
+        self._pause = pause
         self._timer = timer
         self._resolve = resolve
         self._tls = tls
@@ -115,11 +118,12 @@ class RemoteKeys:
         """The issuer's keys, for `jwt.verify` of a token that names `kid`.
 
         Fetched first, when they are older than 15 minutes, and when they lack `kid`, but at most once a minute; of
-        many callers one fetches. A fetch that fails leaves the last good set. RemoteKeysError when there is none.
+        many callers one fetches. A fetch that fails leaves the last good set. RemoteKeysError when there is none, and
+        when it lacks `kid` and nobody knows whether the issuer has it by now.
         """
         if self._is_due(kid):
             await self._fetch_once()
-        if self._held is None:
+        if self._held is None or (self._fault is not None and self._lacks(kid)):
             raise self._fault or RemoteKeysError("the keys of the issuer could not be fetched")
         return self._held
 
@@ -127,7 +131,8 @@ class RemoteKeys:
         if self._is_fetching():
             return self._held is None or self._lacks(kid)
         now = self._timer()
-        pause = FIRST_PAUSE_SECONDS if self._held is None else PAUSE_SECONDS
+        failed = self._held is None or self._fault is not None
+        pause = min(self._pause, SHORT_PAUSE_SECONDS) if failed else self._pause
         if self._asked_at is not None and now - self._asked_at < pause:
             return False
         return self._held is None or now - self._received_at >= FRESH_SECONDS or self._lacks(kid)

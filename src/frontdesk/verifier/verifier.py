@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Final, Literal
 
-from frontdesk.clock import Clock, SystemClock
+from frontdesk.clock import TIMER, Clock, SystemClock
 from frontdesk.core.revocation import Entry
 from frontdesk.core.services import credential_digest
 from frontdesk.core.sessions import Principal, Transport
@@ -24,6 +24,7 @@ from frontdesk.jose.jws import Keys
 from frontdesk.jose.jwt import LEEWAY_MAX
 from frontdesk.stores.protocol import ASK, NO_TIME, Ask
 from frontdesk.verifier.access_tokens import ACCESS_TOKEN_TYPE, KEY_UNKNOWN
+from frontdesk.verifier.flights import Flights
 from frontdesk.verifier.follow import MAX_STALENESS, Follower, Source
 from frontdesk.verifier.key_sources import FetchedKeys, GivenKey, GivenKeys, KeySource, without_httpx
 from frontdesk.verifier.reading import Accepted, TokenReader
@@ -32,6 +33,9 @@ from frontdesk.verifier.store_clock import StoreClock
 CREDENTIAL_VARIABLE: Final = "FRONTDESK_SERVICE_CREDENTIAL"
 PATIENCE: Final = 3.0
 """Seconds that a request waits for the desk before it is told 503."""
+
+_LOOKS_APART: Final = 0.05
+"""Seconds between two looks into the log because of tokens that name an unknown key."""
 
 _DESK: Final = "/auth"
 _ADVICE: Final = (
@@ -109,11 +113,15 @@ class Verifier:
         self.realm: Final = realm
         self.clock: Final[Clock] = clock or (StoreClock() if bounded else SystemClock())
         self.counts = Counts()
+        self._timer = TIMER
+        self._looks: Flights[None] = Flights()
+        self._looked_at = float("-inf")
         desk = (desk_url or issuer.rstrip("/") + _DESK).rstrip("/")
         self._keys = _key_source(
             keys,
             jwks_url or f"{desk}/jwks.json",
             private_network=not foreign if private_network is None else private_network,
+            own=not foreign,
             tls=tls,
         )
         self._reader = TokenReader(
@@ -197,6 +205,11 @@ class Verifier:
         raw = _raw(token)
         keys = await self._keys.for_token(raw)
         outcome = self._with_keys(raw, transport, keys)
+        if outcome is KEY_UNKNOWN and self._follower is not None:
+            follower = self._follower
+            await self._looks.ask("log", lambda: self._look(follower))
+            keys = await self._keys.for_token(raw)
+            outcome = self._with_keys(raw, transport, keys)
         if self._follower is None or isinstance(outcome, Refusal):
             return outcome
         if not self._follower.is_fresh():
@@ -219,6 +232,13 @@ class Verifier:
             if index.revoked(accepted.session, accepted.subject, accepted.epochs, accepted.kid):
                 return _KEY_GIVEN_UP if index.key_revoked(accepted.kid) else _REVOKED
         return accepted.principal
+
+    async def _look(self, follower: Follower) -> None:
+        """Hear whether another key took over a moment ago: then the keys are fetched again. Anybody can name an unknown
+        key, so that looks stand apart."""
+        await asyncio.sleep(self._looked_at + _LOOKS_APART - self._timer())
+        self._looked_at = self._timer()
+        await self._catch_up(follower)
 
     async def _catch_up(self, follower: Follower) -> None:
         follower.follow()
@@ -297,9 +317,11 @@ def _credential(given: str | None) -> str:
 
 
 def _key_source(
-    keys: Iterable[GivenKey] | None, url: str, *, private_network: bool, tls: ssl.SSLContext | None
+    keys: Iterable[GivenKey] | None, url: str, *, private_network: bool, own: bool, tls: ssl.SSLContext | None
 ) -> KeySource:
-    return GivenKeys(keys) if keys is not None else FetchedKeys(url, private_network=private_network, tls=tls)
+    if keys is not None:
+        return GivenKeys(keys)
+    return FetchedKeys(url, private_network=private_network, own=own, tls=tls)
 
 
 def _http_source(url: str, credential: str, realm: str, tls: ssl.SSLContext | None) -> Source:
