@@ -37,11 +37,12 @@ _COOKIES: Final[Mapping[str, Literal["access", "refresh"]]] = {
 
 
 class Door(msgspec.Struct, frozen=True):
-    """Where a node is found."""
+    """Where a node is found. `desk`: whether sessions begin and end there, too; else it is a service that checks."""
 
     node: str
     host: str
     port: int
+    desk: bool = True
 
 
 @dataclass(slots=True)
@@ -291,7 +292,7 @@ class Device:
 
     async def refresh(self, holding: Holding, door: Door | None = None) -> Answer:
         """Present the refresh token; the session token where that is all there is."""
-        door = door or self.any_door()
+        door = door if door is not None and door.desk else self.any_door()
         in_body = {"refresh_token": holding.refresh} if holding.transport == "bearer" and holding.refresh else None
         answer = await self._wire.ask(
             self.name, door, "refresh", holding=holding, body=in_body, address=self.person.address
@@ -320,7 +321,8 @@ class Device:
         return self._wire.doors[(self._home + number) % len(self._wire.doors)]
 
     def any_door(self) -> Door:
-        return self.random.choice(self._wire.doors)
+        """One of a desk."""
+        return self.random.choice([door for door in self._wire.doors if door.desk])
 
     @property
     def doors(self) -> tuple[Door, ...]:

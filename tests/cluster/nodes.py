@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.cluster import shifted
+from tests.cluster import service, shifted
 from tests.cluster.network import command_inside, inside
 
 PATIENCE: Final = 30.0
@@ -86,13 +86,9 @@ class Node:
     def start(self) -> None:
         """Start a process; it need not be ready when this returns."""
         assert self._process is None, f"{self.name} runs already"
-        if not self._clock.exists():
-            self.jump(0)
-        # -P: the files beside that one are no modules of the server.
-        command = [sys.executable, "-P", shifted.__file__, str(self._clock), "serve"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command_inside(self.place.namespace, command),
+                command_inside(self.place.namespace, self._program()),
                 cwd=self.directory,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -173,6 +169,12 @@ class Node:
     def _clock(self) -> Path:
         return self.directory / f"{self.name}.clock"
 
+    def _program(self) -> list[str]:
+        if not self._clock.exists():
+            self.jump(0)
+        # -P: the files beside that one are no modules of the server.
+        return [sys.executable, "-P", shifted.__file__, str(self._clock), "serve"]
+
     def _environment(self) -> dict[str, str]:
         settings = {**_EVERYWHERE, "host": self.place.host, "port": str(self.place.port), **self.settings}
         return {**os.environ, **{f"FRONTDESK_{name.upper()}": value for name, value in settings.items()}}
@@ -188,6 +190,17 @@ class Node:
             process.kill()
             process.wait()
             raise
+
+
+class Service(Node):
+    """A service with a verifier (`service.py`); `settings` are its environment."""
+
+    def _program(self) -> list[str]:
+        return [sys.executable, "-P", service.__file__]
+
+    def _environment(self) -> dict[str, str]:
+        place = {"HOST": self.place.host, "PORT": str(self.place.port), "ISSUER": f"https://{HOST_NAME}"}
+        return {**os.environ, **place, **self.settings}
 
 
 class _Connection(http.client.HTTPConnection):

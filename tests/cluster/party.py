@@ -72,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True):
     keepers: int = 6
     leavers: int = 6
     credentials: tuple[Credential, ...] = ("session", "jwt", "jwe")
+    transports: tuple[Transport, ...] = ("cookie", "bearer")
     administrator: str = ""
 
 
@@ -81,7 +82,7 @@ class Party:
     def __init__(self, plan: Plan, wire: Wire) -> None:
         self._plan = plan
         self._wire = wire
-        self._kinds = [kind for kind in _KINDS if kind[0] in plan.credentials]
+        self._kinds = [kind for kind in _KINDS if kind[0] in plan.credentials and kind[1] in plan.transports]
         self._calm = asyncio.Event()
         self._keepers: list[_Keeper] = []
         self._leavers: list[_Leaver] = []
@@ -238,7 +239,8 @@ class _Administrator:
             held = [device.holding.key for device in self._devices if device.holding is not None]
             key = self._random.choice([key for key in held if key] or [""])
             if key:
-                await self._wire.order("administrator", self._random.choice(self._wire.doors), Target("key", key))
+                desks = [door for door in self._wire.doors if door.desk]
+                await self._wire.order("administrator", self._random.choice(desks), Target("key", key))
 
 
 class _Proof:

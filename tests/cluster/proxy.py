@@ -358,7 +358,9 @@ class _Process:
         assert task is not None
         self._ways[way] = task
         try:
-            await way.run()
+            # asyncio reports a handler of connections that ends as cancelled, as a fault.
+            with contextlib.suppress(asyncio.CancelledError):
+                await way.run()
         finally:
             del self._ways[way]
 

@@ -23,17 +23,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.cluster.clients import Credential, Door
+from tests.cluster.clients import Credential, Door, Transport
 from tests.cluster.history import History, Operation, Recorder, Request, Target, during, moment
 from tests.cluster.judge import Promise, Terms, Violation, judge
 from tests.cluster.network import Network
-from tests.cluster.nodes import Node, Place, free_ports, start_all
+from tests.cluster.nodes import Node, Place, Service, free_ports, start_all
 from tests.cluster.party import Plan
+from tests.cluster.proxy import Proxy
 from tests.cluster.remote import Remote
 from tests.cluster.workload import Workload
 
 _PORT: Final = 8000  # in a room of its own every node may have the same
-_ADD_ADMINISTRATOR: Final = ("services", "add", "administrator", "--scope", "revoke")
+_ADD_ADMINISTRATOR: Final = ("services", "add", "administrator", "--scope", "revoke", "--scope", "revocations")
 _SHOWN: Final = 12
 """How many violations a failed test prints; the history has all requests."""
 
@@ -57,6 +58,7 @@ class Setup:
     recovery: timedelta = timedelta(seconds=10)
     settings: Mapping[str, str] = field(default_factory=dict)
     credentials: Sequence[Credential] = ("session", "jwt", "jwe")
+    transports: Sequence[Transport] = ("cookie", "bearer")
     network: Network | None = None
     administrator: bool = True
 
@@ -68,6 +70,7 @@ class Cluster:
         self.setup = setup
         self.history_directory = directory / "history"
         self.nodes = {name: self._node(name, directory, port) for name, port in self._ports()}
+        self._directory = directory
         self._stack = ExitStack()
         self._recorder: Recorder
         self._credential = ""
@@ -79,11 +82,30 @@ class Cluster:
             self._recorder.mark("seed", note=str(self.setup.seed))
             for node in self.nodes.values():
                 stack.callback(node.stop)
-            start_all(self.nodes.values())
+            start_all(self._desks)
             if self.setup.administrator:
-                self._credential = next(iter(self.nodes.values())).command(*_ADD_ADMINISTRATOR).strip()
+                self._credential = self._desks[0].command(*_ADD_ADMINISTRATOR).strip()
+            for service in self._services:
+                service.settings = {**service.settings, "CREDENTIAL": self._credential}
+                service.start()
+            for service in self._services:
+                service.wait_until_ready()
             self._stack = stack.pop_all()
         return self
+
+    def add_service(self, name: str, desk_url: str) -> None:
+        """A service that follows the desk there; before the cluster is entered."""
+        (port,) = free_ports(1)
+        settings = {"DESK_URL": desk_url, "BOUND": str(self.setup.bound.total_seconds())}
+        self.nodes[name] = Service(name, self._directory, Place(port=port), settings)
+
+    @property
+    def _services(self) -> list[Node]:
+        return [node for node in self.nodes.values() if isinstance(node, Service)]
+
+    @property
+    def _desks(self) -> list[Node]:
+        return [node for node in self.nodes.values() if not isinstance(node, Service)]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -95,12 +117,16 @@ class Cluster:
         setup = self.setup
         plan = Plan(
             directory=str(self.history_directory),
-            doors=tuple(Door(node.name, node.place.host, node.place.port) for node in self.nodes.values()),
+            doors=tuple(
+                Door(node.name, node.place.host, node.place.port, not isinstance(node, Service))
+                for node in self.nodes.values()
+            ),
             seed=setup.seed,
             grace=setup.grace.total_seconds(),
             bound=setup.bound.total_seconds(),
             recovery=setup.recovery.total_seconds(),
             credentials=tuple(setup.credentials),
+            transports=tuple(setup.transports),
             administrator=self._credential,
         )
         return Workload(plan, "" if setup.network is None else setup.network.hub)
@@ -151,6 +177,16 @@ class Cluster:
                 yield
         finally:
             network.mend(name)
+
+    @contextmanager
+    def out_of_reach(self, name: str, way: Proxy) -> Iterator[None]:
+        """Nothing passes on the way of this node for the length of the block."""
+        way.cut()
+        try:
+            with during(self._recorder, "cut", "healed", node=name):
+                yield
+        finally:
+            way.mend()
 
     @contextmanager
     def stopped(self, store: Remote) -> Iterator[None]:
@@ -224,7 +260,7 @@ class Cluster:
 
     def violations(self) -> tuple[Violation, ...]:
         """Promises that were broken; none of them may be."""
-        terms = Terms(nodes=self.setup.nodes, bound=self.setup.bound, recovery=self.setup.recovery)
+        terms = Terms(nodes=tuple(self.nodes), bound=self.setup.bound, recovery=self.setup.recovery)
         return judge(self.history, terms)
 
     def answered(self, operation: Operation, status: int, *, nodes: Sequence[str] = ()) -> int:

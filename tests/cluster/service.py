@@ -45,7 +45,7 @@ def application(bound: timedelta) -> Any:
 
 
 async def main() -> None:
-    logging.basicConfig(level=logging.INFO)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     bound = timedelta(seconds=float(os.environ["BOUND"]))
     config = uvicorn.Config(
         application(bound), host=os.environ["HOST"], port=int(os.environ["PORT"]), log_config=None, access_log=False
