@@ -2,7 +2,7 @@
 
 - **Keepers** sign in once and stay: they check, and refresh more often than they need to. Those with cookies are
   browsers with several tabs on one jar, each tab at a node of its own, so that one that hangs stops no other. Nobody
-  may ever sign them out.
+  may ever sign them out, but with everybody.
 - **Leavers** come and go: they sign in, work a while, are ended by themselves, by another device of the same person,
   with everything of that person, or by an administrator, and then try for a while whether any node still lets them in.
 - An **administrator** gives up the key of somebody's access token now and then. That ends no session.
@@ -45,10 +45,12 @@ _KINDS: Final[tuple[tuple[Credential, Transport], ...]] = (
 _TABS: Final = 3
 _PAUSE: Final = (0.03, 0.12)
 """Seconds between two requests of one tab."""
-_REFRESHES: Final = 0.1
+_INSISTENCE: Final = (0.15, 0.3)
+"""The same between two rounds of one that presents what has ended, which waits for no answer."""
+_REFRESHES: Final = 0.2
 """The part of a keeper's requests that are refreshes."""
-_WATCH: Final = 0.5
-"""Seconds, beside the bound, for which a leaver tries to get in again."""
+_WATCH: Final = 1.0
+"""Seconds, beside the bound, for which a client presents what has ended."""
 _REFRESHABLE: Final = frozenset({"token_expired", "credential_invalid"})
 """Refusals of an access token that is over, or whose key is gone."""
 _GIVES_UP: Final = (1.5, 3.0)
@@ -93,15 +95,16 @@ class Party:
 
     async def arrive(self) -> None:
         """Before any fault: accounts for all, and the keepers sign in."""
+        watch = self._plan.bound + _WATCH
         for number in range(self._plan.keepers):
             device = self._device(f"keeper-{number}", await self._register(f"keeper-{number}", number), number)
-            self._keepers.append(_Keeper(device, self._calm))
+            self._keepers.append(_Keeper(device, self._calm, watch))
         for number in range(self._plan.leavers):
             person = await self._register(f"leaver-{number}", self._plan.keepers + number)
             leaver = self._device(f"leaver-{number}", person, number)
             companion = self._device(f"companion-{number}", person, number + 1)
             ways = (*_WAYS, *_ORDERED) if self._plan.administrator else _WAYS
-            self._leavers.append(_Leaver(leaver, companion, self._calm, self._plan.bound + _WATCH, ways))
+            self._leavers.append(_Leaver(leaver, companion, self._calm, watch, ways))
         await _all(keeper.device.sign_in() for keeper in self._keepers)
 
     async def work(self) -> None:
@@ -139,9 +142,10 @@ class Party:
 class _Keeper:
     """Stays signed in, in several tabs where it has a jar."""
 
-    def __init__(self, device: Device, calm: asyncio.Event) -> None:
+    def __init__(self, device: Device, calm: asyncio.Event, watch: float) -> None:
         self.device = device
         self._calm = calm
+        self._watch = watch
         self._signing_in = asyncio.Lock()
 
     async def stay(self) -> None:
@@ -153,7 +157,7 @@ class _Keeper:
         while not self._calm.is_set():
             await self.device.wait(*_PAUSE)
             async with self._signing_in:
-                # It happens only when a promise was broken; it goes on, for the judge to see what else there is.
+                # Its session ended with everybody's, or a promise was broken: it goes on, for the judge to see more.
                 holding = self.device.holding or await self.device.sign_in()
             if self.device.random.random() < _REFRESHES:
                 answer = await self.device.refresh(holding, door)
@@ -161,6 +165,7 @@ class _Keeper:
                 answer = await _use(self.device, holding, door)
             if answer.status == 401 and self.device.holding is holding:
                 self.device.retire()
+                await _insist(self.device, holding, self._watch, self._calm)
 
 
 class _Leaver:
@@ -190,7 +195,7 @@ class _Leaver:
             if way.startswith("everything"):
                 gone.append((self.companion, other))
                 self.companion.retire()
-            await _all(self._try_again(device, held) for device, held in gone)
+            await _all(_insist(device, held, self._watch, self._calm) for device, held in gone)
 
     async def _end(self, way: Way, holding: Holding, other: Holding) -> None:
         """Ask for the end until it is certain, or sometimes not: then nobody knows."""
@@ -207,17 +212,6 @@ class _Leaver:
                 if way == "companion" and answer.status == 401:
                     self.companion.retire()
                 return
-            await device.wait(*_PAUSE)
-
-    async def _try_again(self, device: Device, holding: Holding) -> None:
-        clock = asyncio.get_running_loop().time
-        until = clock() + self._watch
-        refreshes = bool(holding.refresh)
-        while clock() < until and not self._calm.is_set():
-            await _all(device.check(holding, door) for door in device.doors)
-            if refreshes:
-                await device.refresh(holding)
-                refreshes = False
             await device.wait(*_PAUSE)
 
 
@@ -265,6 +259,20 @@ class _Proof:
     async def _ask(self, device: Device, request: Callable[[], Awaitable[Answer]]) -> None:
         while not (await request()).decided and self._clock() < self._deadline:
             await device.wait(*_PAUSE)
+
+
+async def _insist(device: Device, holding: Holding, seconds: float, calm: asyncio.Event) -> None:
+    """Present what has ended at every node, again and again, whether or not it has answered before: one that hangs is
+    asked all the same."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + seconds
+    async with asyncio.TaskGroup() as group:
+        if holding.refresh:
+            group.create_task(device.refresh(holding))
+        while clock() < until and not calm.is_set():
+            for door in device.doors:
+                group.create_task(device.check(holding, door))
+            await device.wait(*_INSISTENCE)
 
 
 async def _use(device: Device, holding: Holding, door: Door | None = None) -> Answer:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.proxy import Proxy
 from tests.cluster.remote import KINDS, Remote, remote
 from tests.cluster.scenario import Cluster, Setup
 
@@ -83,7 +84,7 @@ def test_what_a_killed_store_acknowledged_holds_when_it_is_back(tmp_path: Path, 
         cluster.kill_store(store)
         load.run_for(2)
         cluster.kill_store(store)
-        load.run_for(2)
+        load.run_until_rotated()
         cluster.end_everything("n1")
         cluster.kill_store(store)
         load.run_for(2)
@@ -91,18 +92,25 @@ def test_what_a_killed_store_acknowledged_holds_when_it_is_back(tmp_path: Path, 
     cluster.require_promises()
 
 
-def test_a_node_that_stood_still_longer_than_the_bound_begins_with_no_stale_yes(tmp_path: Path, setup: Setup) -> None:
-    with Cluster(tmp_path, setup) as cluster, cluster.load() as load:
-        load.run_for(2)
-        with cluster.frozen("n1"):
-            load.run_for(0.5)
-            cluster.end_everything("n3")
-            load.run_for(STOP - 0.5)
-        load.run_for(2)
-        with cluster.frozen("n2"):
-            load.run_for(STOP)
-        load.run_for(2)
-        cluster.calm(load)
+def test_a_node_that_stood_still_longer_than_the_bound_begins_with_no_stale_yes(
+    tmp_path: Path, store: Remote, setup: Setup
+) -> None:
+    with Proxy(store.address) as way:
+        through = {"n1": store.url_at("127.0.0.1", way.port)}
+        setup = replace(setup, stores=through, grace=timedelta(seconds=7))
+        with Cluster(tmp_path, setup) as cluster, cluster.load() as load:
+            load.run_for(1.5)
+            with cluster.frozen("n2"):
+                load.run_for(STOP)
+            load.run_until_rotated()
+            with way.held("answers"):
+                with cluster.frozen("n1"):
+                    load.run_for(0.5)
+                    cluster.end_everything("n3")
+                    load.run_for(STOP - 0.5)
+                load.run_for(0.7)  # it goes on, and has not heard yet what it missed
+            load.run_for(2)
+            cluster.calm(load)
     cluster.require_promises()
 
 

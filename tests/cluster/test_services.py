@@ -35,7 +35,7 @@ def test_a_service_that_is_cut_off_from_the_desk_says_503_and_is_back_with_it(tm
             load.run_for(3)
             with cluster.out_of_reach("s1", way):
                 load.run_for(CUT)
-            load.run_for(3)
+            load.run_until_rotated()
             with cluster.out_of_reach("s1", way):
                 load.run_for(0.5)
                 cluster.end_everything("n1")

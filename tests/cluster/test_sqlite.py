@@ -30,6 +30,7 @@ def test_nodes_that_are_killed_sign_nobody_out_and_let_nobody_in(tmp_path: Path,
             load.run_on(200)
             cluster.start(name)
             load.run_on(200)
+        load.run_until_rotated()
         cluster.end_everything("n2")
         load.run_on(200)
         cluster.calm(load)

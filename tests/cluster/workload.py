@@ -57,6 +57,19 @@ class Workload:
             assert time.monotonic() < deadline, f"the clients made no {requests} requests"
             time.sleep(0.02)
 
+    def run_until_rotated(self, times: int = 3) -> None:
+        """Return when so many refresh tokens have been replaced, since the beginning."""
+        deadline = time.monotonic() + PATIENCE
+        while self._rotations < times:
+            self._require_alive()
+            assert time.monotonic() < deadline, f"the clients got no {times} new refresh tokens"
+            time.sleep(0.05)
+
+    @property
+    def _rotations(self) -> int:
+        lines = [line for path in self._files.glob("clients*.jsonl") for line in path.read_bytes().splitlines()]
+        return sum(b'"operation":"refresh"' in line and b'"minted":' in line for line in lines)
+
     def run_for(self, seconds: float) -> None:
         """Return when so much time has passed: the length of a fault. Nothing is decided by it."""
         deadline = time.monotonic() + seconds
