@@ -45,8 +45,10 @@ _KINDS: Final[tuple[tuple[Credential, Transport], ...]] = (
 _TABS: Final = 3
 _PAUSE: Final = (0.03, 0.12)
 """Seconds between two requests of one tab."""
-_INSISTENCE: Final = (0.15, 0.3)
+_INSISTENCE: Final = (0.2, 0.5)
 """The same between two rounds of one that presents what has ended, which waits for no answer."""
+_REST: Final = (0.5, 1.0)
+"""The same between the end of one session of a leaver and the beginning of the next."""
 _REFRESHES: Final = 0.2
 """The part of a keeper's requests that are refreshes."""
 _WATCH: Final = 1.0
@@ -151,9 +153,11 @@ class _Keeper:
     async def stay(self) -> None:
         holding = self.device.holding
         tabs = _TABS if holding is not None and holding.transport == "cookie" else 1
-        await _all(self._tab(self.device.door(number)) for number in range(tabs))
+        async with asyncio.TaskGroup() as group:
+            for number in range(tabs):
+                group.create_task(self._tab(self.device.door(number), group))
 
-    async def _tab(self, door: Door) -> None:
+    async def _tab(self, door: Door, group: asyncio.TaskGroup) -> None:
         while not self._calm.is_set():
             await self.device.wait(*_PAUSE)
             async with self._signing_in:
@@ -165,7 +169,7 @@ class _Keeper:
                 answer = await _use(self.device, holding, door)
             if answer.status == 401 and self.device.holding is holding:
                 self.device.retire()
-                await _insist(self.device, holding, self._watch, self._calm)
+                group.create_task(_insist(self.device, holding, self._watch, self._calm))
 
 
 class _Leaver:
@@ -182,20 +186,27 @@ class _Leaver:
         self._random = device.random
 
     async def come_and_go(self) -> None:
-        while not self._calm.is_set():
-            holding = self.device.holding or await self.device.sign_in()
-            other = self.companion.holding or await self.companion.sign_in()
-            for _ in range(self._random.randint(3, 10)):
-                await self.device.wait(*_PAUSE)
-                await _use(self.device, holding, self.device.door())
-            way = self._random.choice(self._ways)
-            await self._end(way, holding, other)
-            gone = [(self.device, holding)]
-            self.device.retire()
-            if way.startswith("everything"):
-                gone.append((self.companion, other))
-                self.companion.retire()
-            await _all(_insist(device, held, self._watch, self._calm) for device, held in gone)
+        async with asyncio.TaskGroup() as group:
+            while not self._calm.is_set():
+                for device, held in await self._visit():
+                    group.create_task(_insist(device, held, self._watch, self._calm))
+
+    async def _visit(self) -> list[tuple[Device, Holding]]:
+        """Come, work and go; what is over then."""
+        holding = self.device.holding or await self.device.sign_in()
+        other = self.companion.holding or await self.companion.sign_in()
+        for _ in range(self._random.randint(3, 10)):
+            await self.device.wait(*_PAUSE)
+            await _use(self.device, holding, self.device.door())
+        way = self._random.choice(self._ways)
+        await self._end(way, holding, other)
+        gone = [(self.device, holding)]
+        self.device.retire()
+        if way.startswith("everything"):
+            gone.append((self.companion, other))
+            self.companion.retire()
+        await self.device.wait(*_REST)
+        return gone
 
     async def _end(self, way: Way, holding: Holding, other: Holding) -> None:
         """Ask for the end until it is certain, or sometimes not: then nobody knows."""

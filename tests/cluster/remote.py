@@ -6,6 +6,7 @@ Both keep what they acknowledged: PostgreSQL syncs each commit, Redis each write
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,8 +45,12 @@ class Remote(Protocol):
         """kill -9."""
         ...
 
+    def shut_down(self) -> None:
+        """As quickly as its own operator can: PostgreSQL takes back what is under way, Redis finishes it."""
+        ...
+
     def start(self) -> None:
-        """After `kill`: at the same place, and return when it answers."""
+        """After `kill` or `shut_down`: at the same place, and return when it answers."""
         ...
 
     def pause(self) -> None:
@@ -82,6 +87,9 @@ class OnPostgreSQL:
 
     def kill(self) -> None:
         self.server.kill()
+
+    def shut_down(self) -> None:
+        self.server.stop(signal.SIGQUIT)
 
     def start(self) -> None:
         self.server.start()
@@ -121,6 +129,9 @@ class OnRedis:
 
     def kill(self) -> None:
         self.server.kill()
+
+    def shut_down(self) -> None:
+        self.server.stop()
 
     def start(self) -> None:
         self.server.start()

@@ -17,7 +17,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -155,10 +155,12 @@ class Cluster:
             store.start()
             self.fault("the store has started again")
 
-    def kill_store(self, store: Remote) -> None:
-        """kill -9 of the store, which is started again at once."""
-        with self.dead(store):
-            pass
+    def restart(self, store: Remote, how: Callable[[], None]) -> None:
+        """The store ends in this way, and is started again at once."""
+        self.fault(f"{how.__name__} of the store")
+        how()
+        store.start()
+        self.fault("the store has started again")
 
     def deafen(self, store: Remote) -> None:
         """End the connections over which the nodes wait for news of the log."""

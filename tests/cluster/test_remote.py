@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.judge import Promise
 from tests.cluster.proxy import Proxy
 from tests.cluster.remote import KINDS, Remote, remote
 from tests.cluster.scenario import Cluster, Setup
@@ -43,6 +44,18 @@ def test_a_store_that_stands_still_longer_than_the_bound_ends_every_yes_and_nobo
         cluster.calm(load)
     cluster.require_promises()
     assert cluster.answered("check", 503) > 5
+
+
+def test_nodes_that_believe_what_is_stale_are_found_out(tmp_path: Path) -> None:
+    settings = {"max_staleness": "1s", "insecure_trust_stale": "true"}
+    with remote("redis", tmp_path) as store:
+        setup = Setup(store=store.url, seed=7, bound=BOUND, grace=timedelta(seconds=6), settings=settings)
+        with Cluster(tmp_path, setup) as cluster, cluster.load() as load:
+            load.run_for(1)
+            with cluster.stopped(store):
+                load.run_for(STOP)
+            cluster.calm(load)
+    assert {violation.promise for violation in cluster.violations()} == {Promise.CUT_OFF}
 
 
 def test_killed_nodes_and_killed_polls_let_nobody_in_and_sign_nobody_out(
@@ -81,12 +94,12 @@ def test_a_killed_worker_has_a_successor_although_the_store_is_away(
 def test_what_a_killed_store_acknowledged_holds_when_it_is_back(tmp_path: Path, store: Remote, setup: Setup) -> None:
     with Cluster(tmp_path, setup) as cluster, cluster.load() as load:
         load.run_for(3)
-        cluster.kill_store(store)
+        cluster.restart(store, store.kill)
         load.run_for(2)
-        cluster.kill_store(store)
+        cluster.restart(store, store.shut_down)
         load.run_until_rotated()
         cluster.end_everything("n1")
-        cluster.kill_store(store)
+        cluster.restart(store, store.kill)
         load.run_for(2)
         cluster.calm(load)
     cluster.require_promises()
