@@ -31,6 +31,7 @@ Work = Callable[[Connection], Awaitable[T]]
 LONG: Final = 30
 """How many times longer an operation may take that may touch every row: the end of a realm, a migration."""
 
+_NO_CONNECTION: Final = "no connection could be had in time: the server does not answer, or all connections are busy"
 _TRIES: Final = 5
 _PROVED_FOR: Final = 1.0
 """Seconds for which a probe that went through answers those after it."""
@@ -164,7 +165,7 @@ class Runner:
             except FAULTS as fault:
                 self._proved_at = None
                 if isinstance(fault, TimeoutError) and not call.begun:
-                    raise UnreachableError("no connection to the server was free in time") from None
+                    raise UnreachableError(_NO_CONNECTION) from None
                 if left == 0 or not worth_another_try(fault):
                     raise store_error(fault) from None
         raise UnreachableError("the connections to the server are lost again and again")
