@@ -49,10 +49,10 @@ def test_a_foreign_issuers_access_token_is_taken_statelessly() -> None:
 def test_a_key_that_is_new_there_is_looked_for_and_one_that_is_nobodys_refused() -> None:
     async def scenario(issuer: Issuer) -> None:
         verifier = verifier_of(issuer)
+        remote: Any = verifier._keys
+        remote._remote._timer = lambda: issuer.now  # from the beginning: the machine's own shows how long it is up
         await verifier.open()
         issuer.reply = answer(jwks(ONE, TWO))
-        remote: Any = verifier._keys
-        remote._remote._timer = lambda: issuer.now
         issuer.now += 10_000
         assert isinstance(await verifier.check(token_of(TWO)), Principal)
         for _ in range(3):
