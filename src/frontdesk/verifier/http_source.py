@@ -65,8 +65,8 @@ class HttpSource:
     """Polls one desk. Faults raise StoreError, whose message holds no credential.
 
     url: of the desk's revocations; https, plain http on loopback alone. credential: a service credential of the desk
-    with the scope `revocations`. realm, issuer: those of the desk. The event loop that waits for entries keeps one
-    client and its connections; a poll in any other loop makes one for itself.
+    with the scope `revocations`. realm, issuer: those of the desk. Who waits for entries keeps one
+    connection; a poll that does not wait makes one for itself.
     """
 
     def __init__(
@@ -107,14 +107,15 @@ class HttpSource:
         loop = asyncio.get_running_loop()
         if waits and (self._home is None or self._home[0].is_closed()):
             self._home = loop, self._client()
-        if self._home is None or self._home[0] is not loop:
+        if not waits or self._home is None or self._home[0] is not loop:
+            # A client of its own: that of the waiting may be closed at any moment, and would forget a connection that
+            # is just being made.
             async with self._client() as client:
                 return await self._read(client, query)
         try:
             return await self._read(self._home[1], query)
         except asyncio.CancelledError:
-            if waits:
-                await self.close()  # who ends the waiting ends the following, perhaps with the loop
+            await self.close()  # who ends the waiting ends the following, perhaps with the loop
             raise
 
     def _client(self) -> httpx.AsyncClient:
@@ -123,7 +124,7 @@ class HttpSource:
             trust_env=False,
             follow_redirects=False,
             timeout=None,  # noqa: S113 - `poll` limits the whole
-            limits=httpx.Limits(max_keepalive_connections=2),  # one waits while another asks
+            limits=httpx.Limits(max_keepalive_connections=1),
         )
 
     async def _read(self, client: httpx.AsyncClient, query: dict[str, str]) -> bytes:
