@@ -3,6 +3,7 @@ network, and given a clock that jumps."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -77,6 +78,17 @@ class Node:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The ids of its worker processes, where it has several."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                parent = int(path.read_text().rpartition(")")[2].split()[1])
+                if parent == self.pid and b"spawn_main" in (path.parent / "cmdline").read_bytes():
+                    found.append(int(path.parent.name))
+        return found
 
     @property
     def log(self) -> str:

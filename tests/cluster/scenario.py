@@ -13,9 +13,11 @@ cluster.require_promises()
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -136,12 +138,27 @@ class Cluster:
         self.fault(f"kill {name}")
         self.nodes[name].kill()
 
-    def kill_store(self, store: Remote, how: Callable[[], None] | None = None) -> None:
-        """kill -9 of the store, or `how` it ends instead; it is started again before this returns."""
+    def kill_worker(self, name: str) -> None:
+        """kill -9 of one worker process of a node; its supervisor starts another."""
+        worker = self.nodes[name].workers[0]
+        self.fault(f"kill worker {worker} of {name}")
+        os.kill(worker, signal.SIGKILL)
+
+    @contextmanager
+    def dead(self, store: Remote) -> Iterator[None]:
+        """kill -9 of the store; after the block it is started again."""
         self.fault("the store ends")
-        (how or store.kill)()
-        store.start()
-        self.fault("the store has started again")
+        store.kill()
+        try:
+            yield
+        finally:
+            store.start()
+            self.fault("the store has started again")
+
+    def kill_store(self, store: Remote) -> None:
+        """kill -9 of the store, which is started again at once."""
+        with self.dead(store):
+            pass
 
     def deafen(self, store: Remote) -> None:
         """End the connections over which the nodes wait for news of the log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -55,6 +56,23 @@ def test_killed_nodes_and_killed_polls_let_nobody_in_and_sign_nobody_out(
             load.run_for(0.5)
             cluster.deafen(store)
         load.run_for(2)
+        cluster.calm(load)
+    cluster.require_promises()
+
+
+def test_a_killed_worker_has_a_successor_although_the_store_is_away(
+    tmp_path: Path, store: Remote, setup: Setup
+) -> None:
+    setup = replace(setup, nodes=("n1", "n2"), settings={**setup.settings, "workers": "2"})
+    with Cluster(tmp_path, setup) as cluster, cluster.load() as load:
+        load.run_for(2)
+        for name in setup.nodes:
+            cluster.kill_worker(name)
+            load.run_for(1.5)
+        with cluster.dead(store):
+            cluster.kill_worker("n1")
+            load.run_for(3)
+        load.run_for(3)
         cluster.calm(load)
     cluster.require_promises()
 

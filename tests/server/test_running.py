@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -405,6 +406,21 @@ def test_a_database_that_is_gone_is_a_503_that_grants_nothing(tmp_path: Path) ->
         assert visitor.ask("GET", "/healthz").status_code == 503
         assert server.stop() == 0
         assert "Traceback" not in server.log
+
+
+def test_a_worker_that_is_killed_when_it_was_just_asked_whether_it_lives_has_a_successor(tmp_path: Path) -> None:
+    with Server(tmp_path, "--workers", "2") as server:
+        deadline = time.monotonic() + PATIENCE
+        while len(children_of(server)) < 2:
+            assert time.monotonic() < deadline
+        worker = min(children_of(server))
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(1.5)  # it is asked every half second, and does not answer
+        os.kill(worker, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE
+        while worker in children_of(server) or len(children_of(server)) < 2:
+            assert time.monotonic() < deadline
+        assert server.stop() == 0
 
 
 def children_of(server: Server) -> set[int]:

@@ -107,6 +107,29 @@ def test_more_callers_than_may_wait_are_turned_away_at_once() -> None:
     run(scenario)
 
 
+def test_questions_that_wait_too_long_for_their_turn_are_turned_away_and_no_turn_is_lost() -> None:
+    async def scenario() -> None:
+        desk, flights = Desk(), Flights[int](most_at_once=2, patience=0.05)
+        keys = [*(str(number) for number in range(8)), "0", "0"]
+        crowd = [asyncio.create_task(flights.ask(key, desk.ask)) for key in keys]
+        await turns()
+        later = asyncio.create_task(flights.ask("0", desk.ask))  # waits for the question that was sent before
+        outcomes = await asyncio.gather(*crowd[2:8], later, return_exceptions=True)
+        assert [type(each) for each in outcomes] == [OverloadedError] * 7
+        assert len(desk.asked) == 2
+        for answered in desk.asked:
+            answered.set()
+        assert await asyncio.gather(*crowd[:2], *crowd[8:]) == [0] * 4
+        again = [asyncio.create_task(flights.ask(key, desk.ask)) for key in ("a", "b")]
+        await turns()
+        assert len(desk.asked) == 4
+        for answered in desk.asked:
+            answered.set()
+        assert await asyncio.gather(*again) == [0] * 2
+
+    run(scenario)
+
+
 def test_a_fault_reaches_everybody_who_shared_it_and_the_next_question_is_asked_anew() -> None:
     async def scenario() -> None:
         flights = Flights[int]()

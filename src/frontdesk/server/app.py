@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Final
 
 from frontdesk.adapters.messages import (
     Disconnected,
@@ -19,20 +21,22 @@ from frontdesk.clock import TIMER, Clock, Timer
 from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import Request, Response
-from frontdesk.errors import ConfigurationError, FrontdeskError, Refusal
+from frontdesk.errors import ConfigurationError, FrontdeskError, OverloadedError, Refusal, StoreError
 from frontdesk.server.metrics import Metrics
 from frontdesk.server.root import Root
 from frontdesk.server.settings import ServerSettings
 from frontdesk.server.tally import Tally
 from frontdesk.service.audit import Audit
 from frontdesk.service.desk import Desk
-from frontdesk.service.maintenance import Maintenance
+from frontdesk.service.maintenance import Maintenance, Wait
 from frontdesk.wiring import build_desk
 
 _access = logging.getLogger("frontdesk.access")
 _logger = logging.getLogger("frontdesk.server")
 
 _LONGEST_PATH = 200
+_AGAIN: Final = 0.5
+"""Seconds between two attempts to open a desk whose store was away when the process started."""
 
 
 def build_server_desk(settings: ServerSettings, *, clock: Clock | None = None, audit: Audit | None = None) -> Desk:
@@ -56,6 +60,7 @@ class Application:
     """ASGI 3. Pages and API are `Root`'s; here are lifespan, bodies, the scheme, and the log of requests.
 
     timer: seconds that only grow; measures how long a request took. tally: where the workers of one server count.
+    pause: sleeps for so many seconds.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Application:
         clock: Clock | None = None,
         timer: Timer = TIMER,
         tally: Tally | None = None,
+        pause: Wait = asyncio.sleep,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics(tally)
@@ -79,6 +85,7 @@ class Application:
         )
         self._maintenance = Maintenance(self.desk.store, self.desk.unhurried, rotate=self.desk.rotate_keys)
         self._timer = timer
+        self._pause = pause
         self._https = settings.public_scheme == "https"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,10 +103,18 @@ class Application:
         self.root.gate.feed.end()
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """The lifespan protocol: what a started server holds is given back in the reverse order."""
+        """The lifespan protocol: what a started server holds is given back in the reverse order.
+
+        `prepare` has opened the store before. If it is away now, requests are answered 503 until it is back: a worker
+        that fails to start takes the others along.
+        """
         await receive()
+        opening: asyncio.Task[None] | None = None
         try:
             await self.desk.open()
+        except (StoreError, OverloadedError) as error:
+            _logger.warning("the desk cannot be opened yet: %s %s", error.message, error.detail)
+            opening = asyncio.create_task(self._open_later())
         except FrontdeskError as error:
             _logger.error("the desk cannot be opened: %s %s", error.message, error.detail)  # noqa: TRY400 - says it all
             await send({"type": "lifespan.startup.failed", "message": error.message})
@@ -110,10 +125,27 @@ class Application:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.leave()
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
         await self._maintenance.stop()
         await self.desk.close()
         await self.metrics.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _open_later(self) -> None:
+        """Try again until the desk is open."""
+        while True:
+            await self._pause(_AGAIN)
+            try:
+                await self.desk.open()
+            except FrontdeskError as error:
+                _logger.debug("the desk cannot be opened yet: %s %s", error.message, error.detail)
+            except Exception:
+                _logger.exception("the desk cannot be opened; it will be tried again")
+            else:
+                _logger.info("the desk is open")
+                return
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = self._timer()

@@ -65,6 +65,13 @@ class _Supervisor(Multiprocess):
         super().init_processes()
         self._announce()
 
+    def keep_subprocess_alive(self) -> None:
+        # Held by its worker alone, the far end of a pipe closes with it. Else a worker that ends when it was just asked
+        # whether it lives is waited for as long as one that is starved, and signals with it.
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
 
 def run(settings: ServerSettings) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. ConfigurationError or StoreError when it cannot start."""

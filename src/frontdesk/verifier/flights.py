@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 MOST_AT_ONCE: Final = 64
 MOST_WAITING: Final = 4096
+PATIENCE: Final = 3.0
+"""Seconds that a question waits to be sent. A store that does not answer would keep thousands waiting in turns."""
 
 
 class _Loop:
@@ -29,12 +31,15 @@ class Flights(Generic[T]):
     To join a question that was sent already would be wrong: its answer may be older than the call, and then a
     revocation that was acknowledged in between would be missed. At most two questions per key are under way, one
     that was sent and one that collects callers. `most_at_once` questions are sent at a time, of all keys; more than
-    `most_waiting` callers raise OverloadedError.
+    `most_waiting` callers raise OverloadedError, and so does a question that has waited for `patience` seconds.
     """
 
-    def __init__(self, *, most_at_once: int = MOST_AT_ONCE, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self, *, most_at_once: int = MOST_AT_ONCE, most_waiting: int = MOST_WAITING, patience: float = PATIENCE
+    ) -> None:
         self._most_at_once = most_at_once
         self._most_waiting = most_waiting
+        self._patience = patience
         self._collecting: dict[tuple[int, str], asyncio.Task[T]] = {}
         self._newest: dict[tuple[int, str], asyncio.Task[T]] = {}
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
@@ -71,13 +76,20 @@ class Flights(Generic[T]):
         before: asyncio.Task[T] | None,
         question: Callable[[], Awaitable[T]],
     ) -> T:
-        if before is not None:
-            await asyncio.wait([before])
-        async with loop.turns:
+        try:
+            async with asyncio.timeout(self._patience):
+                if before is not None:
+                    await asyncio.wait([before])
+                await loop.turns.acquire()
+        except TimeoutError:
+            raise OverloadedError("too many requests wait for the store") from None
+        try:
             # From here on nobody may join.
             self._collecting.pop(place, None)
             self.questions += 1
             return await question()
+        finally:
+            loop.turns.release()
 
     def _landed(self, place: tuple[int, str], task: asyncio.Task[T]) -> None:
         if self._collecting.get(place) is task:
