@@ -41,7 +41,7 @@ def test_a_store_that_stands_still_longer_than_the_bound_ends_every_yes_and_nobo
         load.run_for(3)
         cluster.calm(load)
     cluster.require_promises()
-    assert cluster.answered("check", 503) > 5
+    assert cluster.answered("check", 503) > 0
 
 
 def test_killed_nodes_and_killed_polls_let_nobody_in_and_sign_nobody_out(
