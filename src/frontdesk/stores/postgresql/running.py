@@ -41,11 +41,13 @@ _PROBE: Final = "UPDATE frontdesk.meta SET value = value WHERE name = 'history'"
 # The limits on the server clean up after a client that is gone or stands still. That on a statement is longer than the
 # client's own: a COMMIT that waits for a standby and is given up by the *server* is acknowledged all the same, and
 # nobody must be there to hear it.
+# Compiling a statement that looks dear takes longer than running any of ours.
 # synchronous_commit=off would let a crash take back what was acknowledged, without any sign in the log that it did.
 _BEGIN: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED;"
     "SET LOCAL statement_timeout = {milliseconds};"
     "SET LOCAL idle_in_transaction_session_timeout = {idle};"
+    "SET LOCAL jit = off;"
     "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off';"
 )
 
