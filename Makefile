@@ -20,7 +20,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 .PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http bench-revocation fuzz lock clean setup-server setup-dev setup-fuzz
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 serve: setup-server ## start the server for development (PORT=8000, DATA=frontdesk.db)
 	@exec $(BIN)/frontdesk serve --dev --port $(PORT) $(if $(DATA),--store 'sqlite:///$(DATA)')
@@ -29,7 +29,7 @@ test: lint types imports ## lint, types, import rules and all tests but the dest
 	$(PYTEST) --cov --cov-report=
 	@printf 'Coverage with branches: %s %%\n' "$$($(BIN)/coverage report --format=total)"
 
-test-faults: setup-dev ## the slow, destructive tests: kill, crash, disk full
+test-faults: setup-dev ## the slow, destructive tests: kill, freeze, cut, fail-over, disk full
 	$(PYTEST) -m faults
 
 lint: setup-dev ## ruff: rules and format

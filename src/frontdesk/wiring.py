@@ -9,6 +9,7 @@ from pathlib import Path
 
 from frontdesk.clock import Clock
 from frontdesk.core.passwords import DEFAULT_PARAMETERS, HashParameters
+from frontdesk.core.secrets import HOW_TO_MAKE_ONE
 from frontdesk.errors import ConfigurationError
 from frontdesk.service.audit import Audit
 from frontdesk.service.desk import Desk
@@ -97,7 +98,9 @@ def master_secrets(url: str, given: str | bytes | Sequence[str | bytes] | None) 
     if url.startswith(_SQLITE):
         database = sqlite_path(url)
         return [read_or_create(key_file(database), database=database)]
-    raise ConfigurationError(f"this store needs a secret: pass secret= or set {SECRET_VARIABLE}")
+    raise ConfigurationError(
+        f"this store needs a secret, the same in every process: set {SECRET_VARIABLE} (or secret=); {HOW_TO_MAKE_ONE}"
+    )
 
 
 def build_desk(

@@ -43,7 +43,7 @@ def test_a_store_that_stands_still_longer_than_the_bound_ends_every_yes_and_nobo
         load.run_for(3)
         cluster.calm(load)
     cluster.require_promises()
-    assert cluster.answered("check", 503) > 5
+    assert cluster.answered("check", 503) > 0
 
 
 def test_nodes_that_believe_what_is_stale_are_found_out(tmp_path: Path) -> None:

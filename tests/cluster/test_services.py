@@ -43,4 +43,4 @@ def test_a_service_that_is_cut_off_from_the_desk_says_503_and_is_back_with_it(tm
             load.run_for(3)
             cluster.calm(load)
     cluster.require_promises()
-    assert cluster.answered("check", 503, nodes=["s1"]) > 5
+    assert cluster.answered("check", 503, nodes=["s1"]) > 0

@@ -19,7 +19,7 @@ from frontdesk.errors import StoreError
 from frontdesk.service.settings import DeskSettings
 from frontdesk.testing import Client
 from tests.adapters.asgi_server import http_scope
-from tests.http.answers import SESSION, code_of, cookies_set
+from tests.http.answers import EMAIL, SESSION, code_of, cookies_set, login, register
 from tests.http.sites import Site, make_site
 from tests.service.desks import TestDesk, until
 
@@ -160,7 +160,7 @@ def test_everything_that_ends_is_told_with_ids_and_subjects_as_digests(site: Sit
         (4, "all", "", 1),
     ]
     told = answer.json()
-    assert set(told) == {"realm", "history", "cursor", "head", "store_time", "entries"}
+    assert set(told) == {"issuer", "realm", "history", "cursor", "head", "store_time", "entries"}
     assert told["realm"] == "default"
     assert (told["cursor"], told["head"]) == (4, 4)
     assert msgspec.convert(told["store_time"], type=type(site.clock.now())) == site.clock.now()
@@ -366,6 +366,22 @@ def test_a_store_that_fails_while_it_is_asked_is_503(site: Site, client: Client,
 
 
 # --- ending by hand -------------------------------------------------------------------------------------------------
+
+
+def test_a_subject_may_be_named_by_the_address_of_its_account_which_nothing_records(
+    site: Site, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = service(site, client)
+    subject = register(client).json()["subject"]
+    login(client)
+    site.desk.events.clear()
+    with caplog.at_level(logging.INFO, logger="frontdesk.audit"):
+        assert client.post(LOG, headers=headers, json={"subject": EMAIL}).json() == {"ended": 1}
+    assert client.get("/dashboard").status_code == 401
+    told = [event for event in site.desk.events if isinstance(event, RevokedByService)]
+    assert [event.target for event in told] == [subject]
+    assert EMAIL not in caplog.text
+    assert client.post(LOG, headers=headers, json={"subject": "no@account.example"}).json() == {"ended": 0}
 
 
 @pytest.mark.parametrize("kind", ["session", "subject", "all"])

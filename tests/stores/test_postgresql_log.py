@@ -6,9 +6,12 @@ import asyncio
 import time
 from datetime import timedelta
 
+import msgspec
+
 from frontdesk.stores.postgresql import PostgreSQLStore
+from frontdesk.stores.postgresql.log import POLL
 from frontdesk.stores.protocol import Poll
-from frontdesk.testing.suite.harness import REALM, T0, a_session, create, head_of, log, sid
+from frontdesk.testing.suite.harness import REALM, T0, a_session, an_entry, create, head_of, log, sid
 from tests.servers.postgresql import ROLE, PostgreSQL, database_of
 from tests.stores.on_postgresql import HEAD, holding, opened, store_on, until, url_of, waiting_for_locks
 
@@ -39,6 +42,18 @@ def following(store: PostgreSQLStore, cursor: int, wait: timedelta = LONG) -> as
 
 async def revoke(store: PostgreSQLStore, subject: str = "alice") -> None:
     await store.end_subject(REALM, subject, reason="revoked", now=T0)
+
+
+def test_a_long_log_does_not_look_so_dear_that_each_poll_is_compiled_first(postgresql: PostgreSQL) -> None:
+    async def scenario() -> None:
+        async with store_on(postgresql) as store:
+            await store.append_again([an_entry("session", sid(number)) for number in range(20_000)], T0)
+            told = POLL.replace("$1", "20000").replace("$2", "5000")
+            plan = await postgresql.execute(f"EXPLAIN (FORMAT JSON) {told}", database_of(url_of(store)))
+            cost = msgspec.json.decode(plan[0][0])[0]["Plan"]["Total Cost"]
+            assert cost < 50_000  # jit_above_cost is 100,000
+
+    asyncio.run(scenario())
 
 
 def test_a_lost_listener_is_replaced_while_polls_wait(postgresql: PostgreSQL) -> None:

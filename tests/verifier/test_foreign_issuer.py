@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from frontdesk.clock import TIMER
 from frontdesk.core.sessions import Principal
 from frontdesk.errors import ConfigurationError, Refusal, StoreError
 from frontdesk.jose import jwt
@@ -50,11 +49,11 @@ def test_a_foreign_issuers_access_token_is_taken_statelessly() -> None:
 def test_a_key_that_is_new_there_is_looked_for_and_one_that_is_nobodys_refused() -> None:
     async def scenario(issuer: Issuer) -> None:
         verifier = verifier_of(issuer)
+        remote: Any = verifier._keys
+        remote._remote._timer = lambda: issuer.now  # from the beginning: the machine's own shows how long it is up
         await verifier.open()
         issuer.reply = answer(jwks(ONE, TWO))
-        remote: Any = verifier._keys
-        remote._remote._timer = lambda: issuer.now
-        issuer.now = TIMER() + 10_000
+        issuer.now += 10_000
         assert isinstance(await verifier.check(token_of(TWO)), Principal)
         for _ in range(3):
             nobodys = await verifier.check(token_of(EcKey.generate(kid="three")))

@@ -16,13 +16,21 @@ from frontdesk.stores.protocol import Poll
 from frontdesk.verifier.http_source import BYTES_MAX, HttpSource
 
 CREDENTIAL = "fdk_" + "c" * 43
+ISSUER = "https://desk.example"
 MOMENT = "2026-01-01T12:00:00.250000Z"
 WAIT = timedelta(milliseconds=10)
 
 
 def page(**members: Any) -> dict[str, Any]:
     entries = [entry(number=7), entry(number=8, kind="all", target="", epoch=2)]
-    whole: dict[str, Any] = {"realm": "default", "history": "h", "cursor": 9, "head": 9, "store_time": MOMENT}
+    whole: dict[str, Any] = {
+        "issuer": ISSUER,
+        "realm": "default",
+        "history": "h",
+        "cursor": 9,
+        "head": 9,
+        "store_time": MOMENT,
+    }
     return whole | {"entries": entries} | members
 
 
@@ -62,7 +70,7 @@ class Desk:
             writer.close()
 
     def source(self, realm: str = "default") -> HttpSource:
-        return HttpSource(f"http://127.0.0.1:{self.port}/auth/revocations", CREDENTIAL, realm)
+        return HttpSource(f"http://127.0.0.1:{self.port}/auth/revocations", CREDENTIAL, realm, issuer=ISSUER)
 
 
 def play(scenario: Callable[[Desk], Awaitable[None]]) -> None:
@@ -109,17 +117,17 @@ def test_a_poll_says_what_the_desk_says() -> None:
     play(scenario)
 
 
-def test_who_waits_keeps_its_connection_and_lends_it_to_who_asks() -> None:
+def test_who_waits_keeps_its_connection_and_who_asks_in_between_makes_one() -> None:
     async def scenario(desk: Desk) -> None:
         source = desk.source()
         for _ in range(5):
             await source.poll(6, wait=WAIT)
             await source.poll(6)
-        assert desk.connections == 1
+        assert desk.connections == 1 + 5
         await source.close()
         await source.close()
         await source.poll(6, wait=WAIT)
-        assert desk.connections == 2
+        assert desk.connections == 1 + 5 + 1
         await source.close()
 
     play(scenario)
@@ -179,6 +187,7 @@ BAD_PAGES: dict[str, dict[str, Any]] = {
     "a negative number": page(cursor=-1),
     "no history": page(history=""),
     "another realm": page(realm="other"),
+    "another issuer": page(issuer="http://localhost"),
     "too many entries": page(entries=[entry(number=7)] * 5001),
 }
 
@@ -214,6 +223,11 @@ def test_another_answer_is_a_fault(reply: bytes) -> None:
         polled(reply)
 
 
+def test_an_issuer_that_differs_is_named() -> None:
+    with pytest.raises(StoreError, match=r"issuer is 'http://localhost', not 'https://desk\.example'"):
+        polled(answer(page(issuer="http://localhost")))
+
+
 def test_a_realm_that_differs_is_named() -> None:
     async def scenario(desk: Desk) -> None:
         with pytest.raises(StoreError, match="realm is 'default', not 'acme'"):
@@ -241,7 +255,7 @@ def test_a_desk_that_does_not_answer_is_waited_for_a_little_longer_than_it_was_a
 def test_nobody_there_is_a_fault() -> None:
     async def scenario(desk: Desk) -> None:
         with pytest.raises(StoreError, match="cannot be asked"):
-            await HttpSource("http://127.0.0.1:1/auth/revocations", CREDENTIAL, "default").poll(0)
+            await HttpSource("http://127.0.0.1:1/auth/revocations", CREDENTIAL, "default", issuer=ISSUER).poll(0)
 
     play(scenario)
 
@@ -251,4 +265,4 @@ def test_nobody_there_is_a_fault() -> None:
 )
 def test_the_credential_goes_over_https_alone(url: str) -> None:
     with pytest.raises(ConfigurationError, match="revocation log"):
-        HttpSource(url, CREDENTIAL, "default")
+        HttpSource(url, CREDENTIAL, "default", issuer=ISSUER)

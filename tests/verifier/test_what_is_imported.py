@@ -18,8 +18,8 @@ NEVER = (
 
 
 def loaded(code: str) -> set[str]:
-    """The modules of a process of its own that ran this."""
-    script = f"{code}\nimport sys\nprint(*sys.modules)"
+    """The modules that this loads in a process of its own, beside those that measure coverage."""
+    script = f"import sys\nbefore = set(sys.modules)\n{code}\nprint(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     return set(done.stdout.split())
 

@@ -38,8 +38,8 @@ def add(
         raise typer.BadParameter(f"a scope is one of {', '.join(get_args(ServiceScope))}")
     if not is_service_name(name):
         raise fail(
-            f"a service is not called {name}; take 1 to 64 lower-case letters and digits, with dots, dashes and "
-            "underscores between them"
+            f"{name!r} cannot be the name of a service; take 1 to 64 lower-case letters and digits, with dots, dashes "
+            "and underscores between them"
         )
 
     async def added(desk: Desk) -> str | None:

@@ -10,6 +10,7 @@ from typing import Final
 from frontdesk.errors import ConfigurationError
 
 MIN_SECRET_BYTES: Final = 32
+HOW_TO_MAKE_ONE: Final = 'make one with `python3 -c "import secrets; print(secrets.token_urlsafe(32))"`'
 _SAMPLES: Final = (
     *("changeme", "changethis", "secret", "password", "example", "insecure", "0123456789abcdef"),
     *("qwertyuiop", "asdfghjkl", "zxcvbnm"),
@@ -23,13 +24,14 @@ _FEWEST_HEX: Final = 8
 def check_secret(secret: str | bytes) -> bytes:
     """The bytes of a secret that is fit for use; ConfigurationError, which does not hold it, when it is weak."""
     raw = secret.encode() if isinstance(secret, str) else bytes(secret)
-    advice = 'make one with `python3 -c "import secrets; print(secrets.token_urlsafe(32))"`'
     if len(raw) < MIN_SECRET_BYTES:
-        raise ConfigurationError(f"the secret has {len(raw)} bytes and needs at least {MIN_SECRET_BYTES}: {advice}")
+        raise ConfigurationError(
+            f"the secret has {len(raw)} bytes and needs at least {MIN_SECRET_BYTES}: {HOW_TO_MAKE_ONE}"
+        )
     if _is_sample(raw):
-        raise ConfigurationError(f"the secret is a sample value: {advice}")
+        raise ConfigurationError(f"the secret is a sample value: {HOW_TO_MAKE_ONE}")
     if _repeats(raw) or _repeats(_steps(raw)) or _too_few(raw) or _entropy_bits(raw) < 80:
-        raise ConfigurationError(f"the secret repeats itself and could be guessed: {advice}")
+        raise ConfigurationError(f"the secret repeats itself and could be guessed: {HOW_TO_MAKE_ONE}")
     return raw
 
 

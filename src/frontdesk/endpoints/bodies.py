@@ -127,9 +127,10 @@ class Revocations(msgspec.Struct, frozen=True):
 
     There is more at once where `cursor` is below `head`. A `head` below the cursor that was asked with: the log has
     gone back. `store_time` is the moment of the answer. `realm` is part of every digest: who computes them for another
-    would find none.
+    would find none. `issuer` is the `iss` of the access tokens that the log is about.
     """
 
+    issuer: str
     realm: str
     history: str
     cursor: int

@@ -53,6 +53,7 @@ async def read(gate: Gate, request: Request) -> Response:
     page = await gate.feed.read(place.cursor, limit=place.limit, wait=place.wait)
     shown = tuple(_shown(entry) for entry in page.entries if entry.realm == service.realm and entry.kind != "changed")
     answer = bodies.Revocations(
+        issuer=gate.desk.settings.issuer,
         realm=service.realm,
         history=page.history,
         # It passes what is not shown: who is answered without entries goes on behind those of others.
@@ -82,6 +83,8 @@ async def revoke(gate: Gate, request: Request) -> Response:
         return problem(_NAME_ONE)
     ((kind, target),) = named
     address = gate.settings.address_of(request)
+    if kind == "subject":
+        target = await _subject(gate, target)
     ended = await _END[kind](gate, target, address)
     if isinstance(ended, Refusal):
         return problem(ended)
@@ -101,6 +104,13 @@ async def revoke(gate: Gate, request: Request) -> Response:
 async def _end_session(gate: Gate, session_id: str, address: str) -> int | Refusal:
     found = is_id(session_id) and await gate.desk.end(session_id, reason="revoked", address=address)
     return 1 if found else _NO_SESSION
+
+
+async def _subject(gate: Gate, who: str) -> str:
+    """The subject that is meant, which may be named by the address of its account. An application's own subjects may
+    look like addresses."""
+    account = await gate.desk.accounts.by_email(who) if gate.settings.accounts and "@" in who else None
+    return who if account is None else account.id
 
 
 async def _end_subject(gate: Gate, subject: str, address: str) -> int | Refusal:

@@ -49,6 +49,7 @@ class _Line(msgspec.Struct, frozen=True):
 class _Page(msgspec.Struct, frozen=True):
     """What the desk answers; members that are not named here are for others."""
 
+    issuer: _Text
     realm: _Text
     history: Annotated[str, Meta(min_length=1, max_length=256)]
     cursor: _Number
@@ -64,13 +65,16 @@ class HttpSource:
     """Polls one desk. Faults raise StoreError, whose message holds no credential.
 
     url: of the desk's revocations; https, plain http on loopback alone. credential: a service credential of the desk
-    with the scope `revocations`. realm: that of the desk. The event loop that waits for entries keeps one client and
-    its connections; a poll in any other loop makes one for itself.
+    with the scope `revocations`. realm, issuer: those of the desk. Who waits for entries keeps one
+    connection; a poll that does not wait makes one for itself.
     """
 
-    def __init__(self, url: str, credential: str, realm: str, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, url: str, credential: str, realm: str, *, issuer: str, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._url = address_of(url, "a revocation log")
         self._realm = realm
+        self._issuer = issuer
         self._tls = tls
         self._headers = {
             "authorization": f"Bearer {credential}",
@@ -103,14 +107,15 @@ class HttpSource:
         loop = asyncio.get_running_loop()
         if waits and (self._home is None or self._home[0].is_closed()):
             self._home = loop, self._client()
-        if self._home is None or self._home[0] is not loop:
+        if not waits or self._home is None or self._home[0] is not loop:
+            # A client of its own: that of the waiting may be closed at any moment, and would forget a connection that
+            # is just being made.
             async with self._client() as client:
                 return await self._read(client, query)
         try:
             return await self._read(self._home[1], query)
         except asyncio.CancelledError:
-            if waits:
-                await self.close()  # who ends the waiting ends the following, perhaps with the loop
+            await self.close()  # who ends the waiting ends the following, perhaps with the loop
             raise
 
     def _client(self) -> httpx.AsyncClient:
@@ -119,7 +124,7 @@ class HttpSource:
             trust_env=False,
             follow_redirects=False,
             timeout=None,  # noqa: S113 - `poll` limits the whole
-            limits=httpx.Limits(max_keepalive_connections=2),  # one waits while another asks
+            limits=httpx.Limits(max_keepalive_connections=1),
         )
 
     async def _read(self, client: httpx.AsyncClient, query: dict[str, str]) -> bytes:
@@ -141,6 +146,9 @@ class HttpSource:
         if page.realm != self._realm:
             # Its digests are of another realm's sessions: none would ever be found.
             raise StoreError(f"the desk's realm is {page.realm!r}, not {self._realm!r}; say so with realm=")
+        if page.issuer != self._issuer:
+            # Every token would be refused, and nobody would know why.
+            raise StoreError(f"the desk's issuer is {page.issuer!r}, not {self._issuer!r}; set its base_url")
         entries = tuple(
             Entry(
                 number=line.number,

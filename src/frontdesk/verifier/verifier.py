@@ -136,7 +136,7 @@ class Verifier:
         self._source: Source | None = None
         self._follower: Follower | None = None
         if bounded:
-            self._source = source or _http_source(f"{desk}/revocations", _credential(credential), realm, tls)
+            self._source = source or _http_source(f"{desk}/revocations", _credential(credential), realm, issuer, tls)
             self._follower = self._follow(self._source, max_staleness, trust_stale=insecure_trust_stale)
 
     def _follow(self, source: Source, max_staleness: timedelta, *, trust_stale: bool) -> Follower:
@@ -324,9 +324,9 @@ def _key_source(
     return FetchedKeys(url, private_network=private_network, own=own, tls=tls)
 
 
-def _http_source(url: str, credential: str, realm: str, tls: ssl.SSLContext | None) -> Source:
+def _http_source(url: str, credential: str, realm: str, issuer: str, tls: ssl.SSLContext | None) -> Source:
     try:
         from frontdesk.verifier.http_source import HttpSource  # noqa: PLC0415 - lazy: offline, nobody needs httpx
     except ImportError as error:
         raise without_httpx() from error
-    return HttpSource(url, credential, realm, tls=tls)
+    return HttpSource(url, credential, realm, issuer=issuer, tls=tls)

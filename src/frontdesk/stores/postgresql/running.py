@@ -31,6 +31,7 @@ Work = Callable[[Connection], Awaitable[T]]
 LONG: Final = 30
 """How many times longer an operation may take that may touch every row: the end of a realm, a migration."""
 
+_NO_CONNECTION: Final = "no connection could be had in time: the server does not answer, or all connections are busy"
 _TRIES: Final = 5
 _PROVED_FOR: Final = 1.0
 """Seconds for which a probe that went through answers those after it."""
@@ -40,11 +41,13 @@ _PROBE: Final = "UPDATE frontdesk.meta SET value = value WHERE name = 'history'"
 # The limits on the server clean up after a client that is gone or stands still. That on a statement is longer than the
 # client's own: a COMMIT that waits for a standby and is given up by the *server* is acknowledged all the same, and
 # nobody must be there to hear it.
+# Compiling a statement that looks dear takes longer than running any of ours.
 # synchronous_commit=off would let a crash take back what was acknowledged, without any sign in the log that it did.
 _BEGIN: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED;"
     "SET LOCAL statement_timeout = {milliseconds};"
     "SET LOCAL idle_in_transaction_session_timeout = {idle};"
+    "SET LOCAL jit = off;"
     "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off';"
 )
 
@@ -164,7 +167,7 @@ class Runner:
             except FAULTS as fault:
                 self._proved_at = None
                 if isinstance(fault, TimeoutError) and not call.begun:
-                    raise UnreachableError("no connection to the server was free in time") from None
+                    raise UnreachableError(_NO_CONNECTION) from None
                 if left == 0 or not worth_another_try(fault):
                     raise store_error(fault) from None
         raise UnreachableError("the connections to the server are lost again and again")
