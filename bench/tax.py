@@ -7,8 +7,9 @@ for others on the machine, is not counted. wrk runs on the same core and yields 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from bench import clients
 from bench.process import Server, require_tools, serving
 from bench.report import heading, machine, median, ratios, row, spread
 from bench.wrk import load
+from tests.requirements import find_postgresql
+from tests.servers.postgresql import PostgreSQL
 
 SECONDS = 1
 ROUNDS = 9
@@ -49,14 +52,17 @@ class Credentials:
     tokens: Path
 
 
-async def _credentials(database: Path, signing: Any) -> Credentials:
-    async with clients.desk(clients.url(database), signing) as desk:
+async def _credentials(store: str, signing: Any, tokens: Path, secret: str | None = None) -> Credentials:
+    async with clients.desk(store, signing, secret) as desk:
         session = await clients.signed_in(desk, "session", "cookie")
         jwt = await clients.signed_in(desk, "jwt")
-        tokens = database.with_suffix(".tokens")
-        tokens.write_text("\n".join(await clients.access_tokens(desk, jwt, _MANY)))
+        _write(tokens, await clients.access_tokens(desk, jwt, _MANY))
         assert jwt.access_token
         return Credentials(session.session_token, jwt.access_token.text, tokens)
+
+
+def _write(file: Path, lines: Sequence[str]) -> None:
+    file.write_text("\n".join(lines), encoding="ascii")
 
 
 def _in_turns(cases: Mapping[str, Case]) -> None:
@@ -66,21 +72,27 @@ def _in_turns(cases: Mapping[str, Case]) -> None:
 
 
 def bare_asgi(directory: Path) -> None:
-    es256 = asyncio.run(_credentials(directory / "es256.db", "ES256"))
-    hs256 = asyncio.run(_credentials(directory / "hs256.db", "HS256"))
+    stores = {name: clients.url(directory / f"{name}.db") for name in ("es256", "hs256")}
+    es256 = asyncio.run(_credentials(stores["es256"], "ES256", directory / "es256.tokens"))
+    hs256 = asyncio.run(_credentials(stores["hs256"], "HS256", directory / "hs256.tokens"))
     cookie, nobody = clients.session_cookie(es256.session), {"Host": clients.HOST}
+    secret = secrets.token_urlsafe(32)
     with ExitStack() as servers:
         bare = servers.enter_context(serving("bare"))
-        es = servers.enter_context(serving("asgi", "--store", clients.url(directory / "es256.db")))
-        hs = servers.enter_context(
-            serving("asgi", "--store", clients.url(directory / "hs256.db"), "--signing", "HS256")
-        )
+        es = servers.enter_context(serving("asgi", "--store", stores["es256"]))
+        hs = servers.enter_context(serving("asgi", "--store", stores["hs256"], "--signing", "HS256"))
+        postgresql = servers.enter_context(PostgreSQL(find_postgresql()))
+        url = asyncio.run(postgresql.new_database())
+        held = asyncio.run(_credentials(url, "ES256", directory / "held.tokens", secret))
+        far = servers.enter_context(serving("asgi", "--store", url, environment={"BENCH_SECRET": secret}))
         pairs: dict[str, tuple[Case, Case, str]] = {}
         for name, server, path, headers, budget in (
             ("nobody signed in, route that does not ask", es, "/bare", nobody, ""),
             ("session in a cookie", es, "/protected", cookie, "15"),
             ("JWT HS256, the same token again", hs, "/protected", clients.bearer(hs256.jwt), "8"),
             ("JWT ES256, the same token again", es, "/protected", clients.bearer(es256.jwt), "8"),
+            ("PostgreSQL bounded, session in a cookie", far, "/protected", clients.session_cookie(held.session), "5"),
+            ("PostgreSQL bounded, JWT ES256 again", far, "/protected", clients.bearer(held.jwt), "4"),
         ):
             pairs[name] = Case(bare, path, headers), Case(server, path, headers), budget
         for name, server, tokens in (("HS256", hs, hs256.tokens), ("ES256", es, es256.tokens)):
@@ -99,7 +111,7 @@ def bare_asgi(directory: Path) -> None:
 
 def fastapi(directory: Path) -> None:
     database = directory / "fastapi.db"
-    known = asyncio.run(_credentials(database, "ES256"))
+    known = asyncio.run(_credentials(clients.url(database), "ES256", directory / "fastapi.tokens"))
     cookie = clients.session_cookie(known.session)
     with ExitStack() as servers:
         bare = servers.enter_context(serving("bare-fastapi"))
