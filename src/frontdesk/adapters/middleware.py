@@ -20,12 +20,13 @@ from frontdesk.adapters.messages import (
     unless_gone,
 )
 from frontdesk.adapters.passage import let_through, turn_away
-from frontdesk.endpoints.gate import STORE_UNAVAILABLE, Visit, unavailable
+from frontdesk.endpoints.gate import STORE_UNAVAILABLE, unavailable
 from frontdesk.endpoints.http import Request, Response, problem
 from frontdesk.errors import ConfigurationError, OverloadedError, Refusal, StoreError
 from frontdesk.stores.protocol import ASK
 
 _logger = logging.getLogger("frontdesk")
+_REQUESTS: Final = frozenset({"http", "websocket"})
 _TOO_LARGE: Final = Refusal("body_too_large")
 
 
@@ -41,45 +42,28 @@ class Middleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan":
-            await Lifespan(self.app, self.front, self.front.housekeeping())(scope, receive, send)
-        elif kind in {"http", "websocket"}:
-            await self._pass(scope, receive, send, websocket=kind == "websocket")
-        else:
-            await self.app(scope, receive, send)
-
-    async def _pass(self, scope: Scope, receive: Receive, send: Send, *, websocket: bool) -> None:
-        request = request_of(scope)
-        visit = await self._visit(request, receive, send, websocket=websocket)
-        if visit is None:
+        if kind not in _REQUESTS:
+            passed = Lifespan(self.app, self.front, self.front.housekeeping()) if kind == "lifespan" else self.app
+            await passed(scope, receive, send)
             return
+        front, websocket = self.front, kind == "websocket"
+        request = request_of(scope)
+        refused = None if front.is_open else await self._open()
+        if refused is None and not websocket and front.api.owns(request.path):
+            await self._serve(request, receive, send)
+            return
+        visit = refused or front.gate.admit_now(request, websocket=websocket)
+        if visit is ASK:
+            visit = await front.gate.admit(request, websocket=websocket)
         if isinstance(visit, Refusal):
             await turn_away(scope, receive, send, problem(visit))
             return
         result = visit.result
-        if isinstance(result, Refusal):
-            if not self.front.protection.admits(request.path):
-                await turn_away(scope, receive, send, problem(result, cookies=visit.cookies))
-                return
-            arrival = Arrival(self.front, request, result, visit.cookies)
-        else:
-            arrival = Arrival(self.front, request, result.principal, visit.cookies)
-        await let_through(self.app, arrival, scope, receive, send)
-
-    async def _visit(
-        self, request: Request, receive: Receive, send: Send, *, websocket: bool
-    ) -> Visit | Refusal | None:
-        """The visit, or why there is none; None when the request was answered: it was ours."""
-        front = self.front
-        if not front.is_open:
-            refusal = await self._open()
-            if refusal is not None:
-                return refusal
-        if not websocket and front.api.owns(request.path):
-            await self._serve(request, receive, send)
-            return None
-        visit = front.gate.admit_now(request, websocket=websocket)
-        return await front.gate.admit(request, websocket=websocket) if visit is ASK else visit
+        if isinstance(result, Refusal) and not front.protection.admits(request.path):
+            await turn_away(scope, receive, send, problem(result, cookies=visit.cookies))
+            return
+        who = result if isinstance(result, Refusal) else result.principal
+        await let_through(self.app, Arrival(front, request, who, visit.cookies), scope, receive, send)
 
     async def _open(self) -> Refusal | None:
         try:

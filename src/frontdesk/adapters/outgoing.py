@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Final
 
 from frontdesk.adapters.arrival import Arrival
@@ -13,6 +13,7 @@ from frontdesk.endpoints.http import NO_STORE, Header, problem
 from frontdesk.errors import Refusal
 
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
+_ANSWER: Final = frozenset({"http.response.start", "http.response.body"})
 _BODIES: Final = frozenset({"http.response.body", "websocket.http.response.body"})
 _REPLACED: Final = frozenset(
     {b"content-type", b"content-length", b"cache-control", b"www-authenticate", b"retry-after"}
@@ -38,7 +39,17 @@ class Outgoing:
         self.raw = send
         self.started = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        arrival = self._arrival
+        if arrival.refusal is None and not arrival.cookies and not arrival.no_store and self._held is None:
+            # Nothing to add and nothing to replace, as with nearly every answer.
+            kind = message["type"]
+            if kind in _ANSWER:
+                self.started = True
+                return self.raw(message)
+        return self._send(message)
+
+    async def _send(self, message: Message) -> None:
         kind = message["type"]
         if kind in _STARTS:
             await self._start(message)
