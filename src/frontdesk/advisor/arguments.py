@@ -294,8 +294,8 @@ REJECTED: Final = (
         lambda plan, given: _token(plan, given) and plan.leaf in {"single-page-cookie", "mobile"},
         Argument(
             what="A session",
-            why='It works as well, with the same API: credentials=["session"]. A JWT can be shown to other services '
-            "later, and is checked without a row.",
+            why='It works as well and is never refreshed: credentials=["session"]. A JWT can be shown to other '
+            "services, too, now or later.",
             page="http.md#credential-and-transport",
         ),
     ),
@@ -434,8 +434,8 @@ COSTS: Final = (
         Argument(
             what="At once, and while the store is away: not both",
             why="Who asks nobody cannot know of a sign-out elsewhere. Here the sign-out wins: without the store the "
-            'answer is 503. For the other: insecure_trust_stale=True in place of freshness="strict"; then whoever '
-            "was signed out meanwhile is let in.",
+            "answer is 503. For the other, answer that seconds will do: then whoever was signed out meanwhile is let "
+            "in.",
             page="revocation.md#what-is-promised",
         ),
     ),
@@ -444,8 +444,8 @@ COSTS: Final = (
         Argument(
             what="At once, and while the desk is away: not both",
             why="Here the sign-out wins: a service that has not heard from the desk for a second asks it, and where "
-            "it cannot answers 503. For the other: insecure_trust_stale=True in place of max_staleness; then whoever "
-            "was signed out meanwhile is let in.",
+            "it cannot answers 503. For the other, answer that seconds will do: then whoever was signed out "
+            "meanwhile is let in.",
             page="verifier.md#three-forms-and-what-each-promises",
         ),
     ),
@@ -513,7 +513,7 @@ COSTS: Final = (
         ),
     ),
     Rule(
-        lambda plan, given: plan.sheds and given.get("claims-secrecy") == "secret",
+        lambda plan, given: plan.service != "none" and given.get("claims-secrecy") == "secret",
         Argument(
             what="Services cannot read what is encrypted",
             why="Only the desk has that key. So the token is signed and can be read: let it carry nothing secret, "

@@ -73,7 +73,7 @@ _MAKE: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
 def _commands(plan: Plan) -> str:
-    http = ",http" if plan.enters or plan.transport is None else ""
+    http = ",http" if plan.enters or plan.service != "none" else ""
     # With [server] comes the command line, which migrates the tables and gives services their credentials.
     server = ",server" if plan.store == "postgresql" or plan.service not in {"none", "stateless"} else ""
     lines = [f"pip install 'frontdesk[fastapi{http}{server}{_DRIVER[plan.store]}]' uvicorn"]
@@ -85,6 +85,8 @@ def _commands(plan: Plan) -> str:
         store = " --store sqlite:///app.db" if plan.store == "sqlite" else ""
         lines.append(f"frontdesk services add {AUDIENCES[0]} --scope revocations{store}")
     lines.append("uvicorn app:app")
+    if plan.service != "none" and plan.transport is not None:
+        lines.append(f"uvicorn {AUDIENCES[0]}:app --port 8001")
     return "\n".join(lines) + "\n"
 
 
