@@ -171,7 +171,7 @@ _MATTERS: dict[tuple[str, tuple[tuple[str, str], ...]], bool] = {}
 
 def _outcomes(given: Mapping[str, str]) -> set[tuple[object, ...]]:
     """What can still come out: what is printed and what is said of its costs."""
-    found = set()
+    found: set[tuple[object, ...]] = set()
     for way in ways(given):
         each = recommend(way)
         printed = tuple(snippet.text for snippet in each.configuration.snippets())

@@ -134,7 +134,7 @@ async def enter(
     except StoreError as error:
         raise HTTPException(503, "The provider cannot be asked.") from error
     if not isinstance(who, Principal):
-        raise RefusedHTTPError(who)
+        raise HTTPException(401, who.title)
     signed = await desk.sign_in(request, who.subject)
     signed.apply(response)
     return dict(signed.body)
@@ -169,7 +169,7 @@ def _application(plan: Plan) -> str:
             "import os\n\nfrom fastapi import FastAPI, HTTPException, Request, Response\n"
             "from pydantic import BaseModel\n\n"
             "from frontdesk import StoreError\n"
-            "from frontdesk.fastapi import Frontdesk, Principal, RefusedHTTPError, User\n"
+            "from frontdesk.fastapi import Frontdesk, Principal, User\n"
             "from frontdesk.verifier import Verifier\n\n"
         )
         return f"{head}{_FOREIGN}app = FastAPI()\n{_desk(plan)}{_ENTER}{_ROUTE}"
