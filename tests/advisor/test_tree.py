@@ -190,6 +190,19 @@ def test_what_does_not_matter_is_left_out_and_what_is_open_is_asked() -> None:
     assert asked({"client": "nobody"}) == ({}, question("sso"))
 
 
+def test_the_headline_names_what_is_configured() -> None:
+    for each in recommendations():
+        title, plan = each.title, each.plan
+        if plan.leaf == "identity-provider":
+            assert ("session of your own" in title) == plan.enters
+            continue
+        assert ("session" in title) == (plan.credential == "session"), (title, each.answers)
+        assert ("encrypted" in title) == (plan.credential == "jwe"), (title, each.answers)
+        if plan.service == "none":
+            envelope = "bearer" if plan.transport == "bearer" and plan.refresh_in is None else "cookie"
+            assert envelope in title, (title, each.answers)
+
+
 def test_every_rule_is_said_somewhere() -> None:
     said = {argument for each in recommendations() for argument in (*each.reasons, *each.rejected, *each.costs)}
     assert [rule.says.what for rule in (*REASONS, *REJECTED, *COSTS) if rule.says not in said] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from frontdesk.advisor.arguments import Argument, costs_of, reasons_of, rejected_for
-from frontdesk.advisor.leaves import LEAVES
+from frontdesk.advisor.leaves import LEAVES, headline_of
 from frontdesk.advisor.plans import LeafName, Plan, plan_of
 from frontdesk.advisor.printing import Configuration, configuration_of
 from frontdesk.advisor.questions import Answers, asked
@@ -35,12 +35,12 @@ def recommend(given: Answers) -> Recommendation:
     if still_open is not None:
         raise ValueError(f"there is no answer to {still_open.name!r}, which decides something")
     plan = plan_of(answers)
-    leaf = LEAVES[plan.leaf]
+    headline = headline_of(plan)
     return Recommendation(
-        leaf=leaf.name,
-        title=_title(leaf.title, plan),
-        summary=leaf.summary,
-        page=leaf.page,
+        leaf=plan.leaf,
+        title=headline.title,
+        summary=headline.summary,
+        page=LEAVES[plan.leaf].page,
         answers=answers,
         plan=plan,
         reasons=reasons_of(plan, answers),
@@ -48,15 +48,3 @@ def recommend(given: Answers) -> Recommendation:
         costs=costs_of(plan, answers),
         configuration=configuration_of(plan),
     )
-
-
-def _title(usual: str, plan: Plan) -> str:
-    """The leaf's title, where the answers have not changed what it says."""
-    if plan.enters:
-        return "The identity provider signs in, a session of your own goes on"
-    envelope = "in an HttpOnly cookie" if plan.transport == "cookie" else "as a bearer token"
-    if plan.credential == "session" and plan.leaf != "server-rendered":
-        return f"A session {envelope}"
-    if plan.credential == "jwe":
-        return usual.replace("A JWT", "An encrypted JWT").replace("JWT with", "encrypted JWT with")
-    return usual

@@ -1,4 +1,7 @@
-"""The six leaves of the tree: what each recommends, in one line, and the page that goes on from there."""
+"""The six leaves of the tree: what each recommends, in one line, and the page that goes on from there.
+
+Where further answers have changed the credential, another headline says what is recommended then.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,14 @@ from typing import Final
 
 import msgspec
 
-from frontdesk.advisor.plans import LeafName
+from frontdesk.advisor.plans import LeafName, Plan
+
+
+class Headline(msgspec.Struct, frozen=True, kw_only=True):
+    """What is recommended: in a few words, and in a sentence."""
+
+    title: str
+    summary: str
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,3 +74,36 @@ LEAVES: Final[Mapping[LeafName, Leaf]] = MappingProxyType(
     }
 )
 """By name."""
+
+_ENTERS: Final = Headline(
+    title="The identity provider signs in, a session of your own goes on",
+    summary="Its token is checked once, at the entrance; the desk keeps the session that begins there, and can end it.",
+)
+_SESSION_BEARER: Final = Headline(
+    title="A session, as a bearer token",
+    summary="The client keeps one opaque token in its own storage; the desk keeps the record.",
+)
+
+
+def headline_of(plan: Plan) -> Headline:
+    """What the plan recommends, in words."""
+    if plan.enters:
+        return _ENTERS
+    if plan.service != "none":
+        return _of(plan.leaf)
+    if plan.credential == "session":
+        return _of("server-rendered") if plan.transport == "cookie" else _SESSION_BEARER
+    if plan.refresh_in == "cookie":
+        usual = _of("single-page-memory")
+    else:
+        usual = _of("single-page-cookie" if plan.transport == "cookie" else "mobile")
+    return usual if plan.credential == "jwt" else _encrypted(usual)
+
+
+def _of(name: LeafName) -> Headline:
+    return Headline(title=LEAVES[name].title, summary=LEAVES[name].summary)
+
+
+def _encrypted(usual: Headline) -> Headline:
+    title = usual.title.replace("A JWT", "An encrypted JWT").replace("lived JWT", "lived encrypted JWT")
+    return Headline(title=title.replace("An access", "An encrypted access"), summary=usual.summary)

@@ -80,7 +80,7 @@ def _commands(plan: Plan) -> str:
     if plan.over_a_network:
         lines.append(_MAKE)
     if plan.store == "postgresql":
-        lines.append("frontdesk migrate  # once, before the servers of a new version start")
+        lines.append("frontdesk migrate  # once, under the environment below")
     if plan.service not in {"none", "stateless"}:
         store = " --store sqlite:///app.db" if plan.store == "sqlite" else ""
         lines.append(f"frontdesk services add {AUDIENCES[0]} --scope revocations{store}")
@@ -257,6 +257,8 @@ def _settings(plan: Plan) -> Snippet | None:
         lines.append('freshness = "strict"')
     if plan.trusts_stale:
         lines.append("insecure_trust_stale = true")
+    if plan.leaf == "single-page-memory":
+        lines.append("# For a page of this host; one of another host takes app.py, which has CORS.")
     if plan.over_a_network:
         lines.append("# FRONTDESK_STORE and FRONTDESK_SECRET stand in the environment.")
     return Snippet(name="frontdesk.toml", language="toml", text="\n".join(lines) + "\n")
