@@ -18,6 +18,7 @@ ALICE = "alice@example.com"
 PASSWORD = "correct horse battery staple"
 WRONG = "wrong horse battery staple"
 CREDENTIALS = ("session", "jwt")
+ADVICE = "/advise?sso=none&services=many&client=pages&machines=several&logout=at-once&store-down=go-on"
 _PATIENCE = 10_000  # milliseconds until what does not happen is a failure
 SCRIPT = pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
 
@@ -202,13 +203,43 @@ def test_a_password_can_be_shown_while_it_is_typed_where_there_is_script(browser
         expect(plain.get_by_role("main").get_by_role("button")).to_have_count(1)
 
 
+@SCRIPT
+def test_answers_lead_to_advice_that_has_an_address(browser: Browser, served: Served, script: bool) -> None:
+    with visiting(browser, served, script=script) as page:
+        page.goto("/advise")
+        page.get_by_role("group", name="Who talks to it?").get_by_label("A mobile application").check()
+        page.get_by_role("group", name="On how many machines").get_by_label("Several machines").check()
+        page.get_by_role("button", name="Advise me").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("A short-lived JWT with refresh, as a bearer token")
+        expect(page.get_by_role("region", name="app.py")).to_contain_text('os.environ["FRONTDESK_STORE"]')
+        page.get_by_role("group", name="While the store cannot be asked").get_by_label("They go on").check()
+        page.get_by_role("button", name="Advise again").click()
+        expect(page.get_by_role("region", name="app.py")).to_contain_text("insecure_trust_stale=True")
+        expect(page.get_by_role("heading", name="What it costs")).to_be_visible()
+        address = page.url
+        assert address.startswith(f"{served.origin}/advise?")
+        assert "store-down=go-on" in address
+        page.goto(address)
+        expect(page.get_by_role("region", name="app.py")).to_contain_text("insecure_trust_stale=True")
+
+
+def test_what_is_to_be_pasted_can_be_copied_where_there_is_script(browser: Browser, served: Served) -> None:
+    with visiting(browser, served, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.goto(ADVICE)
+        page.get_by_role("button", name="Copy: orders.py").click()
+        expect(page.get_by_role("button", name="Copied: orders.py")).to_be_visible()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.startswith("import os\n")
+        assert "Verifier(" in copied
+
+
 def test_the_policy_lets_our_pages_work_and_nothing_else(browser: Browser, served: Served) -> None:
     with visiting(browser, served) as page:
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         sign_up(page)
-        for path in ("/", "/signup", "/signin", "/dashboard"):
+        for path in ("/", "/signup", "/signin", "/dashboard", "/advise", ADVICE):
             page.goto(path)
         assert complaints == []
         with pytest.raises(Error, match="TrustedHTML"):
@@ -231,6 +262,6 @@ def test_no_page_scrolls_sideways(browser: Browser, served: Served, width: int, 
     size = {"width": width, "height": 640}
     with visiting(browser, served, viewport=size, color_scheme=scheme) as page:
         sign_up(page, "an.uncommonly.long.address.that.nobody.would.like.to.type@department.of.a.university.example")
-        for path in ("/", "/signup", "/signin", "/dashboard", "/nowhere"):
+        for path in ("/", "/signup", "/signin", "/dashboard", "/nowhere", "/advise", ADVICE):
             page.goto(path)
             assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -147,7 +147,7 @@ class House:
 
     def __init__(self, edge: EdgeSettings | None = None, *, desk: TestDesk | None = None) -> None:
         self.desk = desk or TestDesk(make_store("memory", Path()))
-        self.pages = Pages(Gate(self.desk, edge or EdgeSettings()))
+        self.pages = Pages(Gate(self.desk, edge or EdgeSettings()), advises=True)
 
     def visitor(self, *, scheme: str = "http", host: str = "localhost:8000", root: str = "") -> Visitor:
         return Visitor(self.pages, scheme=scheme, host=host, root=root)

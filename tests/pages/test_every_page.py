@@ -42,6 +42,7 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 NONCE = re.compile(r"'nonce-([A-Za-z0-9_-]{22})'")
+ADVICE = "/advise?sso=none&services=many&client=pages&machines=several&logout=at-once&store-down=go-on"
 
 Answers = dict[str, Response]
 
@@ -49,14 +50,14 @@ Answers = dict[str, Response]
 async def answers_of(visitor: Visitor) -> Answers:
     """One answer of each kind: every page as a stranger and signed in, mistakes, redirects, problems."""
     root = {}
-    for path in ("/", "/signup", "/signin", "/dashboard", "/dashboard/nowhere", "/signout"):
+    for path in ("/", "/signup", "/signin", "/dashboard", "/dashboard/nowhere", "/signout", "/advise", ADVICE):
         root[f"stranger {path}"] = await visitor.get(path)
     root["mistake /signup"] = await visitor.sign_up(ALICE, "short")
     root["mistake /signin"] = await visitor.sign_in(ALICE, "wrong")
     root["cross origin"] = await visitor.post("/signin", {"email": ALICE}, (b"sec-fetch-site", b"cross-site"))
     root["too many cookies"] = await visitor.get("/", (b"cookie", b"x=" + b"a" * 9000))
     root["signed up"] = await visitor.sign_up()
-    for path in ("/", "/signup", "/signin", "/dashboard"):
+    for path in ("/", "/signup", "/signin", "/dashboard", ADVICE):
         root[f"signed in {path}"] = await visitor.get(path)
     root["others ended"] = await visitor.post("/dashboard/sessions/end-others")
     root["signed out"] = await visitor.post("/signout")
@@ -265,7 +266,7 @@ def test_a_problem_is_a_page_only_for_whoever_names_html(accept: tuple[bytes, ..
 def test_a_host_that_is_not_served_gets_no_page() -> None:
     async def scenario(house: House) -> None:
         visitor = house.visitor(host="evil.example")
-        for path in ("/", "/signin", "/dashboard"):
+        for path in ("/", "/signin", "/dashboard", "/advise"):
             assert (await visitor.get(path)).status == 400
         assert (await visitor.sign_up()).status == 400
         assert house.desk.events == []
@@ -277,7 +278,7 @@ def test_a_host_that_is_not_served_gets_no_page() -> None:
     ("path", "owned"),
     [
         ("/", True), ("/signup", True), ("/signin", True), ("/signout", True), ("/dashboard", True),
-        ("/dashboard/", True), ("/dashboard/sessions/x/end", True),
+        ("/dashboard/", True), ("/dashboard/sessions/x/end", True), ("/advise", True), ("/advise/", False),
         ("", False), ("//", False), ("/signin/", False), ("/SIGNIN", False), ("/auth/me", False),
         ("/dashboards", False), ("/favicon.ico", False),
     ],
@@ -311,7 +312,7 @@ def test_another_method_is_405_and_names_those_that_are_taken(method: str) -> No
 
 def test_head_is_answered_like_get() -> None:
     async def scenario(house: House) -> None:
-        for path, status in (("/", 200), ("/signin", 200), ("/dashboard", 303), ("/signout", 405)):
+        for path, status in (("/", 200), ("/signin", 200), ("/advise", 200), ("/dashboard", 303), ("/signout", 405)):
             answer = await house.pages.answer(Request(method="HEAD", path=path, headers=(HTML,)))
             assert answer.status == status
 

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from frontdesk.cli import inspect, keys, migrate, restore, revoke, serve, services, sessions, users
+from frontdesk.cli import advise, inspect, keys, migrate, restore, revoke, serve, services, sessions, users
 from frontdesk.cli.output import say, version_number
 
 # Plain help: it reads the same in a terminal, in a pipe and in docs/cli.md.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(serve.serve)
 app.command()(inspect.inspect)
+app.command()(advise.advise)
 app.command()(revoke.revoke)
 app.command()(migrate.migrate)
 app.command()(restore.restore)

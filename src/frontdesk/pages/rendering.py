@@ -27,7 +27,7 @@ class Renderer:
     """Makes the answers of the pages.
 
     title: the name of the service. form_action: other origins that the answer to a form may lead on to
-    (`headers.content_policy`). accounts: whether there is a page to sign up and in.
+    (`headers.content_policy`). accounts: whether there is a page to sign up and in; advises: and one that advises.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Renderer:
         title: str,
         dev: bool,
         accounts: bool,
+        advises: bool,
         form_action: Sequence[str],
         token_bytes: Callable[[int], bytes],
     ) -> None:
@@ -56,6 +57,7 @@ class Renderer:
             title=title,
             dev=dev,
             accounts=accounts,
+            advises=advises,
             credential=wording.credential,
             style=_asset("style.css"),
             script=_asset("script.js"),

@@ -10,7 +10,7 @@ from typing import Final
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import Header, Request, Response
 from frontdesk.errors import OverloadedError, Refusal, StoreError
-from frontdesk.pages import accounts, dashboard
+from frontdesk.pages import accounts, advise, dashboard
 from frontdesk.pages.rendering import Renderer
 
 Handler = Callable[[Gate, Renderer, Request], Awaitable[Response]]
@@ -30,6 +30,7 @@ _ACCOUNT_PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType(
         "/signin": {"GET": accounts.show_sign_in, "POST": accounts.sign_in},
     }
 )
+_ADVICE_PAGES: Final[Mapping[str, Mapping[str, Handler]]] = MappingProxyType({"/advise": {"GET": advise.show}})
 
 
 class Pages:
@@ -38,7 +39,8 @@ class Pages:
     title: the name of the service, shown on every page. dev: say on every page that this is a development server.
     form_action: other origins that a form's answer may lead on to, each as a browser serializes it; needed where a
     `next` leads to a page that redirects there. Where `EdgeSettings.accounts` is off there is no `/signup` and no
-    `/signin`, and a stranger on the dashboard is answered 401.
+    `/signin`, and a stranger on the dashboard is answered 401. advises: answer `/advise`, too; off unless asked for,
+    since it is for whoever sets a desk up, and not for the visitors of an application.
     """
 
     def __init__(
@@ -48,13 +50,19 @@ class Pages:
         title: str = "Frontdesk",
         dev: bool = False,
         form_action: Sequence[str] = (),
+        advises: bool = False,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.gate = gate
         offered = gate.settings.accounts
-        self._routes = {**_PAGES, **(_ACCOUNT_PAGES if offered else {})}
+        self._routes = {**_PAGES, **(_ACCOUNT_PAGES if offered else {}), **(_ADVICE_PAGES if advises else {})}
         self._render = Renderer(
-            title=title, dev=dev, accounts=offered, form_action=form_action, token_bytes=token_bytes
+            title=title,
+            dev=dev,
+            accounts=offered,
+            advises=advises,
+            form_action=form_action,
+            token_bytes=token_bytes,
         )
 
     def owns(self, path: str) -> bool:

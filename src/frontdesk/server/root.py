@@ -57,7 +57,7 @@ class Root:
         self._open_metrics = open_metrics
         self._description = _describe(gate, title) if dev else None
         self._api = Api(gate)
-        self._pages = Pages(gate, title=title, dev=dev)
+        self._pages = Pages(gate, title=title, dev=dev, advises=True)
 
     def refuses_body(self, request: Request) -> Refusal | None:
         """`body_too_large` from the declared length, before anything is read."""

@@ -1,5 +1,5 @@
 "use strict";
-// Everything works without this. It adds a button that shows the password that is being typed.
+// Everything works without this. It adds a button that shows the password that is being typed, and one that copies.
 for (const box of document.querySelectorAll(".reveal")) {
   const input = box.querySelector("input");
   const button = document.createElement("button");
@@ -23,4 +23,21 @@ for (const box of document.querySelectorAll(".reveal")) {
   });
   say();
   box.append(button);
+}
+for (const figure of document.querySelectorAll(".paste")) {
+  if (!navigator.clipboard) break;
+  const button = document.createElement("button");
+  const name = figure.querySelector("figcaption").textContent;
+  const say = (word) => {
+    button.textContent = word;
+    button.setAttribute("aria-label", `${word}: ${name}`);
+  };
+  button.type = "button";
+  button.className = "copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(figure.querySelector("code").textContent);
+    say("Copied");
+  });
+  say("Copy");
+  figure.append(button);
 }
