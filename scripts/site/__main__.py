@@ -9,7 +9,7 @@ from scripts.site.build import build
 
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[2]
-    faults = build(root, root / "site")
+    faults = build(root, root / ".site", root / "site")
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:

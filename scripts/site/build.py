@@ -27,33 +27,45 @@ AT_THE_ROOT: Final = {
 _LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 
 
-def build(root: Path, into: Path) -> list[str]:
-    """Build the site of the repository `root` into the directory `into`, emptied first; what is wrong with it."""
-    work = root / ".site"
-    gather(root, work / "pages")
+def build(root: Path, work: Path, into: Path) -> list[str]:
+    """Build the site of the repository `root` into the directory `into`, emptied first; what is wrong with it.
+
+    `work` is a directory of this function, where it leaves what it gathered.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    gather(root, work)
     shutil.rmtree(into, ignore_errors=True)
-    done = render(root, work)
+    done = render(work)
     if done.returncode != 0:
-        return [done.stdout + done.stderr]
+        return complaints(done.stdout + done.stderr)
     shutil.copytree(work / "html", into)
     return sorted(set(links.faults_of_site(into)))
 
 
-def gather(root: Path, pages: Path) -> None:
-    """Everything that is rendered, in one directory."""
-    shutil.rmtree(pages, ignore_errors=True)
+def complaints(printed: str) -> list[str]:
+    """What Zensical warned of, a line each; everything that it printed where that is not understood."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", printed)
+    warned = re.findall(r"^Warning: (.*)\n.*?\[ (\S+) \]", plain, re.MULTILINE)
+    return [f"{where}: {what}" for what, where in warned] or [plain]
+
+
+def gather(root: Path, work: Path) -> None:
+    """Everything that is rendered, and how, in one directory."""
+    pages, ours = work / "pages", root / "scripts" / "site"
     shutil.copytree(root / "docs", pages)
-    shutil.copytree(root / "scripts" / "site" / "assets", pages / "assets")
-    for name, title in AT_THE_ROOT.items():
-        (pages / title).write_text((root / name).read_text(encoding="utf-8"), encoding="utf-8")
+    shutil.copytree(ours / "assets", pages / "assets")
+    shutil.copytree(ours / "theme", work / "theme")
+    shutil.copy(ours / "zensical.toml", work)
+    for name, page in AT_THE_ROOT.items():
+        shutil.copy(root / name, pages / page)
     for path, text in reference.generate().items():
         (pages / path).parent.mkdir(parents=True, exist_ok=True)
         (pages / path).write_text(text, encoding="utf-8")
-    for page in pages.rglob("*.md"):
-        came_from = root if page.name in AT_THE_ROOT.values() and page.parent == pages else root / "docs"
-        page.write_text(
-            relink(page.read_text(encoding="utf-8"), _mapper(root, pages, page, came_from)), encoding="utf-8"
-        )
+    for file in pages.rglob("*.md"):
+        at_the_root = file.parent == pages and file.name in AT_THE_ROOT.values()
+        stood = root / file.name if at_the_root else root / "docs" / file.relative_to(pages)
+        mapped = _mapper(root, pages, file, stood)
+        file.write_text(relink(file.read_text(encoding="utf-8"), mapped), encoding="utf-8")
 
 
 def relink(markdown: str, mapped: Callable[[str], str | None]) -> str:
@@ -67,9 +79,8 @@ def relink(markdown: str, mapped: Callable[[str], str | None]) -> str:
     return "".join(part if number % 2 else _LINK.sub(put, part) for number, part in enumerate(parts))
 
 
-def _mapper(root: Path, pages: Path, page: Path, came_from: Path) -> Callable[[str], str | None]:
-    """Where a link of `page`, which stood below `came_from`, leads among the pages."""
-    stood = came_from / (page.relative_to(pages) if came_from != root else Path("x"))
+def _mapper(root: Path, pages: Path, file: Path, stood: Path) -> Callable[[str], str | None]:
+    """Where a link of the page `file`, which stood at `stood` in the repository, leads among the pages."""
 
     def mapped(target: str) -> str | None:
         if "://" in target or target.startswith(("#", "mailto:")):
@@ -78,25 +89,16 @@ def _mapper(root: Path, pages: Path, page: Path, came_from: Path) -> Callable[[s
         there = Path(os.path.normpath(stood.parent / path))
         anchor = f"#{fragment}" if fragment else ""
         if there.is_relative_to(root / "docs"):
-            return os.path.relpath(pages / there.relative_to(root / "docs"), page.parent) + anchor
+            return os.path.relpath(pages / there.relative_to(root / "docs"), file.parent) + anchor
         if there.parent == root and there.name in AT_THE_ROOT:
-            return os.path.relpath(pages / AT_THE_ROOT[there.name], page.parent) + anchor
+            return os.path.relpath(pages / AT_THE_ROOT[there.name], file.parent) + anchor
         return None
 
     return mapped
 
 
-def render(root: Path, work: Path) -> subprocess.CompletedProcess[str]:
-    """Let Zensical make HTML of the pages. Strict: its warnings are failures."""
-    shutil.rmtree(work / "html", ignore_errors=True)
-    command = [
-        str(Path(sys.executable).parent / "zensical"),
-        "build",
-        "--clean",
-        "--strict",
-        "--config-file",
-        "zensical.toml",
-    ]
-    return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"}
-    )
+def render(work: Path) -> subprocess.CompletedProcess[str]:
+    """Let Zensical make HTML of what was gathered. Strict: its warnings are failures."""
+    zensical = Path(sys.executable).parent / "zensical"
+    command = [str(zensical), "build", "--clean", "--strict", "--config-file", "zensical.toml"]
+    return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,8 +19,10 @@ from frontdesk.errors import CODES
 from frontdesk.jose.codes import TOKEN_CODES
 from frontdesk.server.settings import ServerSettings
 from scripts.site import python_api
+from scripts.site.links import anchors
 
 _MADE: Final = "Made from the source."
+_ERRORS: Final = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
 
 
 def cli() -> str:
@@ -77,14 +80,17 @@ def _duration(value: timedelta) -> str:
 def codes() -> str:
     """Each code with its status, its sentence and the operations that answer with it."""
     said = {code: [f"`{route.method} {route.path}`" for route in ROUTES if code in route.refusals] for code in CODES}
+    explained = anchors(_ERRORS.read_text(encoding="utf-8"))
     rows = [
-        f"| [`{code}`](../errors.md#{code}) | {entry.status} | {entry.title} | {', '.join(said[code])} |"
+        f"| [`{code}`](../errors.md{f'#{code}' if code in explained else ''}) | {entry.status} | {entry.title} "
+        f"| {', '.join(said[code])} |"
         for code, entry in CODES.items()
     ]
     tokens = ", ".join(f"`{code}`" for code in sorted(TOKEN_CODES))
     head = (
         f"# Error codes\n\n{_MADE} When each one comes, and what to do: [errors](../errors.md). Operations below "
-        "`/auth` that name a code for themselves stand beside it; your own routes may answer with any of 401 and 403.\n\n"
+        "`/auth` that name a code for themselves stand beside it; your own routes may answer with any of 401 and "
+        "403.\n\n"
         "| code | status | sentence | operations |\n|---|---|---|---|\n"
     )
     return head + "\n".join(rows) + f"\n\nCodes of `TokenError`: {tokens}.\n"
@@ -97,7 +103,8 @@ def http_api() -> str:
     ).document(title="Frontdesk", version="")
     head = (
         f"# HTTP API\n\n{_MADE} The same declarations make the OpenAPI document: `/openapi.json` of "
-        "`frontdesk serve --dev`, or that of your FastAPI application. How the operations belong together: [the HTTP API](../http.md).\n"
+        "`frontdesk serve --dev`, or that of your FastAPI application. How the operations belong together: "
+        "[the HTTP API](../http.md).\n"
     )
     parts = [head]
     for path, operations in description["paths"].items():

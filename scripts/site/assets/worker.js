@@ -1,4 +1,5 @@
-// A page from the file system may start no worker: there the search runs in a hidden frame.
+// A page from the file system may start no worker: there the search runs in a hidden frame. As with a worker, a message
+// is a copy and arrives after the event that sent it.
 if (location.protocol === "file:") {
   window.Worker = class {
     constructor(url) {
@@ -6,7 +7,7 @@ if (location.protocol === "file:") {
       this.frame.hidden = true;
       document.body.append(this.frame);
       const inside = this.frame.contentWindow;
-      inside.postMessage = (data) => this.onmessage?.({ data });
+      inside.postMessage = (data) => setTimeout(() => this.onmessage?.({ data: structuredClone(data) }));
       const script = inside.document.createElement("script");
       script.src = url;
       this.ready = new Promise((resolve) => script.addEventListener("load", () => resolve(inside)));
@@ -14,7 +15,8 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.ready.then((inside) => inside.onmessage({ data }));
+      const copy = structuredClone(data);
+      this.ready.then((inside) => setTimeout(() => inside.onmessage?.({ data: copy })));
     }
 
     terminate() {
