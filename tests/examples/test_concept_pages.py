@@ -62,6 +62,22 @@ def test_the_sizes_on_the_page_are_those_of_our_credentials() -> None:
     assert {name: int(size.replace(",", "")) for name, size in SIZES.items()} == measured()
 
 
+def section(anchor: str) -> str:
+    """The text of docs/performance.md below the heading with this anchor."""
+    text = (ROOT / "docs" / "performance.md").read_text()
+    parts = re.split(r"^(#+) (.*)$", text, flags=re.MULTILINE)
+    return next(
+        body for title, body in zip(parts[2::3], parts[3::3], strict=True) if title.lower().replace(" ", "-") == anchor
+    )
+
+
+def test_every_figure_of_the_comparison_stands_in_the_section_that_it_names() -> None:
+    page = (ROOT / "docs" / "concepts" / "comparison.md").read_text()
+    rows = re.findall(r"^\| .* \| ([\d][^|]*) \| \[.*\]\(\.\./performance\.md#([\w-]+)\) \|$", page, re.MULTILINE)
+    assert len(rows) == 17
+    assert [(figure, anchor) for figure, anchor in rows if figure not in section(anchor)] == []
+
+
 @pytest.mark.parametrize("page", CONCEPTS, ids=lambda page: page.stem)
 def test_every_concept_ends_with_what_frontdesk_does_with_it(page: Any) -> None:
     headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)

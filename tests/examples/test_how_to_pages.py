@@ -67,6 +67,10 @@ def test_every_page_with_samples_is_run_here() -> None:
     assert with_samples == set(PAGES)
 
 
+def test_the_front_page_prints_the_example() -> None:
+    assert samples.samples("index.md") == [(ROOT / "examples" / "fastapi_app.py").read_text()]
+
+
 def test_the_samples_pass_mypy_strict(tmp_path: Path) -> None:
     assert samples.complaints_of_mypy(samples.write(PAGES, tmp_path), tmp_path) == ""
 
