@@ -9,7 +9,7 @@ import pkgutil
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING
 from enum import Enum
 from itertools import pairwise
@@ -71,35 +71,51 @@ def page() -> str:
     described: dict[int, str] = {}
     for module in modules():
         parts.append(f"## {module.__name__}\n\n{prose(inspect.getdoc(module) or '')}\n")
-        parts.extend(_entry(module, name, described) for name in names_of(module))
+        names = names_of(module)
+        again = [name for name in names if id(getattr(module, name)) in described]
+        parts.extend(_entry(module, name, described) for name in names if name not in again)
+        if again:
+            parts.append(f"Also here: {', '.join(_described(module, name, described) for name in again)}.\n")
     return "\n".join(parts)
 
 
-def prose(docstring: str) -> str:
-    """A docstring as Markdown: pages of the documentation become links, trees keep their form."""
+def prose(docstring: str, arguments: Collection[str] = ()) -> str:
+    """A docstring as Markdown: pages of the documentation become links, trees keep their form, arguments are a list."""
     text = re.sub(r"docs/([\w-]+)\.md", r"[\1](../\1.md)", docstring)
     text = re.sub(
         r"::\n\n((?:    .*\n?|\n)+)", lambda tree: f":\n\n```text\n{textwrap.dedent(tree[1]).rstrip()}\n```\n\n", text
     )
-    return _as_list(text).strip()
+    return (_with_list(text, arguments) if arguments else text).strip()
 
 
-def _as_list(text: str) -> str:
-    """Lines that say `name: what it is`, as our docstrings list arguments, begin a paragraph of their own."""
-    return re.sub(r"(?<=\n)(?=[a-z_]+(?:, [a-z_]+)*: )", "\n", text)
+def _with_list(text: str, arguments: Collection[str]) -> str:
+    """What our docstrings say as `name: what it is`, sentence after sentence, as a list."""
+    name = rf"\b(?:{'|'.join(map(re.escape, arguments))})\b"
+    said = re.compile(rf"(?:^|(?<=\n)|(?<=[.;:] )|(?<=[.;:]\n))({name}(?:(?:, | and ){name})*): ")
+
+    def item(found: re.Match[str]) -> str:
+        return "\n- " + re.sub(name, lambda each: f"`{each[0]}`", found[1]) + ": "
+
+    first = said.search(text)
+    if first is None:
+        return text
+    items = re.sub(r"\s*\n- `", "\n- `", said.sub(item, text[first.start() :]))
+    return f"{text[: first.start()].rstrip()}\n{items}"
+
+
+def _described(module: ModuleType, name: str, described: Mapping[int, str]) -> str:
+    return f'<a id="{module.__name__}.{name}"></a>[`{name}`](#{described[id(getattr(module, name))]})'
 
 
 def _entry(module: ModuleType, name: str, described: dict[int, str]) -> str:
     value = getattr(module, name)
-    anchor = f"{module.__name__}.{name}"
-    before = described.setdefault(id(value), anchor)
+    anchor = described[id(value)] = f"{module.__name__}.{name}"
     head = f'<a id="{anchor}"></a>\n\n### `{name}`\n'
-    if before != anchor:
-        return f"{head}\nThe same as [`{before}`](#{before}).\n"
     if inspect.isclass(value):
         return head + _class(value, described)
     if isinstance(value, FunctionType):
-        return f"{head}\n```python\n{_signature(name, value)}\n```\n\n{prose(inspect.getdoc(value) or '')}\n"
+        said = prose(inspect.getdoc(value) or "", _arguments(value))
+        return f"{head}\n```python\n{_signature(name, value)}\n```\n\n{said}\n"
     return f"{head}\n{_constant(name, value)}\n"
 
 
@@ -123,20 +139,27 @@ def _said_below(module: ModuleType, name: str) -> str | None:
 
 def _class(cls: type, described: dict[int, str]) -> str:
     heading = f"class {cls.__name__}(Enum)" if issubclass(cls, Enum) else _signature(cls.__name__, cls)
-    parts = [f"\n```python\n{heading}\n```\n\n{prose(_own_doc(cls))}\n"]
+    parts = [f"\n```python\n{heading}\n```\n\n{prose(_own_doc(cls), _arguments(cls))}\n"]
     elsewhere: dict[str, list[str]] = {}
     for name, member in _members(cls):
         first = described.setdefault(id(member), described[id(cls)])
         if first != described[id(cls)]:
             elsewhere.setdefault(first, []).append(f"`{name}`")
             continue
-        doc = prose(inspect.getdoc(member) or "")
+        doc = prose(inspect.getdoc(member) or "", () if isinstance(member, property) else _arguments(member))
         if isinstance(member, property):
             parts.append(f"**`{name}`**\n\n{doc}\n")
         else:
             parts.append(f"```python\n{_signature(name, member)}\n```\n\n{doc}\n")
     parts.extend(f"As in [`{owner}`](#{owner}): {', '.join(names)}.\n" for owner, names in elsewhere.items())
     return "\n".join(parts)
+
+
+def _arguments(value: Any) -> list[str]:
+    try:
+        return [name for name in inspect.signature(value).parameters if name not in _BOUND]
+    except (TypeError, ValueError):
+        return []
 
 
 def _own_doc(cls: type) -> str:
