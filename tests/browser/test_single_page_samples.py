@@ -1,12 +1,12 @@
-"""The pages of docs/how-to/single-page-*.md in Chromium: sign in, go on without an access token, sign out."""
+"""The pages of docs/how-to/single-page-*.md in Chromium: sign in, go on when the access token is over, sign out."""
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
+from frontdesk import AdjustableClock
 from tests.examples import samples
 
 pytestmark = pytest.mark.browser
@@ -24,12 +25,14 @@ _STOPPING = 10.0  # seconds until a thread that does not end is a failure
 
 
 @contextmanager
-def served(page: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The application of a page beside its `page.html`, with one account; its address."""
+def served(page: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, AdjustableClock]]:
+    """The application of a page beside its `page.html`, with one account; its address, and its clock."""
     monkeypatch.chdir(directory)
     [html] = samples.samples(page, "html")
     (directory / "page.html").write_text(html)
     files = samples.write({page: ["single_page"]}, directory)
+    told = files[0].read_text().replace('transports=["', 'clock=CLOCK, transports=["', 1)
+    files[0].write_text(f"from frontdesk import AdjustableClock\nCLOCK = AdjustableClock()\n{told}")
     with samples.imported(files) as modules, socket.create_server(("127.0.0.1", 0)) as listening:
         app: Any = modules["single_page"].app
         server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False))
@@ -37,7 +40,7 @@ def served(page: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         thread.start()
         address = f"http://localhost:{listening.getsockname()[1]}"
         httpx.post(f"{address}/auth/register", json=ALICE, timeout=30).raise_for_status()
-        yield address
+        yield address, modules["single_page"].CLOCK
         server.should_exit = True
         thread.join(_STOPPING)
         assert not thread.is_alive()
@@ -68,16 +71,16 @@ def stored(page: Page) -> list[Any]:
     return found
 
 
-def test_the_page_with_cookies_goes_on_when_its_access_cookie_is_gone(
+def test_the_page_with_cookies_goes_on_when_its_access_token_is_over(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        served("how-to/single-page-cookie.md", tmp_path, monkeypatch) as address,
+        served("how-to/single-page-cookie.md", tmp_path, monkeypatch) as (address, clock),
         visiting(browser, address) as (page, asked),
     ):
         expect(page.locator("#shown")).to_have_text("buy a lamp")
         assert stored(page) == ["", 0, 0]
-        page.context.clear_cookies(name=re.compile("access"))
+        clock.advance(timedelta(minutes=16))
         asked.clear()
         with page.expect_response(lambda response: response.url.endswith("/api/notes") and response.ok):
             page.get_by_role("button", name="Show").click()
@@ -90,7 +93,7 @@ def test_the_page_with_its_token_in_memory_is_signed_in_again_after_a_reload(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        served("how-to/single-page-memory.md", tmp_path, monkeypatch) as address,
+        served("how-to/single-page-memory.md", tmp_path, monkeypatch) as (address, clock),
         visiting(browser, address) as (page, asked),
     ):
         expect(page.locator("#shown")).to_have_text("a lamp does not burn")
@@ -99,5 +102,10 @@ def test_the_page_with_its_token_in_memory_is_signed_in_again_after_a_reload(
         page.reload()
         expect(page.locator("#shown")).to_have_text("a lamp does not burn")
         assert asked == ["/", "/auth/refresh", "/api/tickets"]
+        clock.advance(timedelta(minutes=16))
+        asked.clear()
+        with page.expect_response(lambda response: response.url.endswith("/api/tickets") and response.ok):
+            page.get_by_role("button", name="Show").click()
+        assert asked == ["/api/tickets", "/auth/refresh", "/api/tickets"]
         page.get_by_role("button", name="Sign out").click()
         expect(page.locator("#shown")).to_have_text("nobody")
