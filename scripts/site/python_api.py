@@ -81,7 +81,7 @@ def page() -> str:
 
 def prose(docstring: str, arguments: Collection[str] = ()) -> str:
     """A docstring as Markdown: pages of the documentation become links, trees keep their form, arguments are a list."""
-    text = re.sub(r"docs/([\w-]+)\.md", r"[\1](../\1.md)", docstring)
+    text = re.sub(r"docs/([\w/-]+)\.md(#[\w-]+)?", r"[\1](../\1.md\2)", docstring)
     text = re.sub(
         r"::\n\n((?:    .*\n?|\n)+)", lambda tree: f":\n\n```text\n{textwrap.dedent(tree[1]).rstrip()}\n```\n\n", text
     )
