@@ -17,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http bench-revocation fuzz lock clean setup-server setup-dev setup-fuzz
+.PHONY: docs help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http bench-revocation fuzz lock clean setup-server setup-dev setup-fuzz
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -71,6 +71,9 @@ bench-revocation: setup-dev ## time from a revocation to the refusal by the last
 fuzz: setup-fuzz ## tokens from mutated bytes, read by us and our peers (SECONDS=60)
 	$(BIN)/python -m fuzz.tokens $(SECONDS)
 
+docs: setup-dev ## build the site in site/, and check its links
+	@$(BIN)/python -m scripts.site
+
 lock: setup-dev ## write the lock files anew (LOCK=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	$(COMPILE) --extra server --group build pyproject.toml --constraints requirements/dev.txt \
@@ -79,7 +82,7 @@ lock: setup-dev ## write the lock files anew (LOCK=--upgrade for newer versions)
 		--output-file requirements/fuzz.txt
 
 clean: ## remove everything that these targets made, databases excepted
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* .fuzz build dist
+	rm -rf .venv site .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* .fuzz build dist
 	find src tests examples bench fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 setup-server:

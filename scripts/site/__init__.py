@@ -1,0 +1,1 @@
+"""The site: what `make docs` builds from docs/, and the checks of its links."""
