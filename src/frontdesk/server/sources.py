@@ -13,13 +13,15 @@ from typing import Any, Final, NamedTuple
 
 from frontdesk.errors import ConfigurationError
 from frontdesk.server.settings import READERS, ServerSettings
+from frontdesk.verifier.verifier import CREDENTIAL_VARIABLE
 
 FILE_NAME: Final = "frontdesk.toml"
 VARIABLE_PREFIX: Final = "FRONTDESK_"
 CONFIG_VARIABLE: Final = "FRONTDESK_CONFIG"
 
-_NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "FRONTDESK_REQUIRE", "FRONTDESK_VECTORS"})
-"""Variables with our prefix that are no settings: the name of the file, and what the tests demand."""
+_NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, CREDENTIAL_VARIABLE, "FRONTDESK_REQUIRE", "FRONTDESK_VECTORS"})
+"""Variables with our prefix that are no settings: the name of the file, the credential of a service that runs in the
+same environment, and what the tests demand."""
 
 
 class _Given(NamedTuple):
