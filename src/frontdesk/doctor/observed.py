@@ -84,7 +84,8 @@ class SecretSeen:
 class Secrets:
     """The master secrets in force, newest first; none: a remote store has none, and an embedded one has not begun.
 
-    where: where they were found. repeated: two of them are the same. listed_for: for how long at least they have stood there as they do, if that is known.
+    where: where they were found. repeated: two of them are the same. listed_for: for how long at least they have stood
+    there as they do, if that is known.
     idle_key_file: a key file that is there and not read, "" for none.
     """
 
@@ -205,7 +206,11 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
-    """Everything that was looked at; None: it was not. sites: origin → its registrable domain."""
+    """Everything that was looked at; None: it was not.
+
+    store_refused: why no store can be opened where one is to be. sites: origin → its site (scheme and registrable
+    domain).
+    """
 
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     configured: Configured | None = None
@@ -213,6 +218,7 @@ class Observations:
     files: tuple[FileSeen, ...] = ()
     machine: Machine | None = None
     store: StoreSeen | None = None
+    store_refused: str = ""
     site: SiteSeen | None = None
     sites: Mapping[str, str] = field(default_factory=lambda: _NOWHERE)
     unseen: tuple[Unseen, ...] = ()

@@ -77,7 +77,7 @@ KEY_FILE_IDLE: Final = Kind(
     "key_file_idle",
     "note",
     "{path} is there and not read: the secret is given ({where})",
-    "A secret that nobody uses is looked after by nobody; if it is still the one in force, it lies beside the database.",
+    "Nobody looks after a secret that nobody uses; if it is still the one in force, it lies beside the database.",
     "rm {path}    # when docs/keys.md says that nothing rests on it",
 )
 
@@ -123,5 +123,3 @@ def _of_several(secrets: Secrets, seen: Observations) -> Finding:
     if secrets.listed_for is not None and secrets.listed_for > longest:
         return SECRET_LEFT_BEHIND.found(count=count, days=secrets.listed_for.days, where=secrets.where)
     return SECRET_CHANGING.found(count=count, where=secrets.where)
-
-

@@ -143,7 +143,7 @@ SUFFIX_IS_PORT: Final = Kind(
     "suffix_is_port",
     "warning",
     "cookie_suffix is {suffix}{place}, which reads like a port",
-    "A desk on port {suffix} of the same host, which ends its names in the port, has cookies of the same names: the two "
+    "A desk on that port of the same host ends the names of its cookies in the port, so that they are the same: the two "
     "sign each other out.",
     'cookie_suffix = "desk"',
 )

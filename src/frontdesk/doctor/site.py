@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from frontdesk.doctor.kinds import Finding, Kind
-from frontdesk.doctor.observed import Certificate, CookieSeen, Observations, SiteSeen
+from frontdesk.doctor.observed import Certificate, Configured, CookieSeen, Observations, SiteSeen
 from frontdesk.doctor.settings import OPEN_METRICS
 
 SOON: Final = timedelta(days=14)
@@ -189,7 +189,7 @@ def of_site(seen: Observations) -> Iterator[Finding]:
     yield from _of_transport(site)
     yield from _of_headers(site)
     yield from _of_openness(site)
-    names = frozenset(seen.configured.cookie_names if seen.configured is not None else ())
+    names = frozenset((seen.configured or Configured()).cookie_names)
     for cookie in site.cookies:
         yield from _of_cookie(cookie, names, https=site.is_https)
 

@@ -165,6 +165,8 @@ SERVICE_OLD: Final = Kind(
 
 def of_store(seen: Observations) -> Iterator[Finding]:
     """What is to be said of the store."""
+    if seen.store_refused:
+        yield STORE_REFUSED.found(why=seen.store_refused)
     if seen.store is None:
         return
     condition = seen.store.condition
