@@ -9,7 +9,7 @@ from typing import Final
 
 from frontdesk.core.sessions import LARGEST_ABSOLUTE
 from frontdesk.doctor.kinds import Finding, Kind
-from frontdesk.doctor.observed import Configured, Machine, Observations, is_local, origin_of
+from frontdesk.doctor.observed import Configured, Machine, Observations, SiteSeen, is_local, origin_of
 
 LONGEST_ACCESS_TOKEN: Final = timedelta(minutes=60)
 POLL_INTERVAL: Final = timedelta(seconds=1)
@@ -143,7 +143,7 @@ SUFFIX_IS_PORT: Final = Kind(
     "suffix_is_port",
     "warning",
     "cookie_suffix is {suffix}{place}, which reads like a port",
-    "A desk on that port of the same host ends the names of its cookies in the port, so that they are the same: the two "
+    "A desk on that port of the same host ends the names of its cookies in the port, so they are the same: the two "
     "sign each other out.",
     'cookie_suffix = "desk"',
 )
@@ -268,10 +268,15 @@ def _of_reach(settings: Configured, seen: Observations) -> Iterator[Finding]:
         return
     url = origin_of(site.url)
     told = {"url": url, "base_url": settings.base_url or "not set", "place": settings.place("base_url")}
-    if not settings.base_url.lower().startswith("https://"):
+    if is_https_unseen(settings, site):
         yield HTTPS_UNSEEN.found(**told)
     elif origin_of(settings.base_url) != url and site.host not in settings.hosts:
         yield BASE_URL_DIFFERS.found(**told)
+
+
+def is_https_unseen(settings: Configured | None, site: SiteSeen) -> bool:
+    """Whether browsers come by https and the settings of the server do not say so."""
+    return settings is not None and site.is_https and not settings.base_url.lower().startswith("https://")
 
 
 def _of_proxies(settings: Configured) -> Iterator[Finding]:

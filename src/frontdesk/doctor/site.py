@@ -9,7 +9,7 @@ from typing import Final
 
 from frontdesk.doctor.kinds import Finding, Kind
 from frontdesk.doctor.observed import Certificate, Configured, CookieSeen, Observations, SiteSeen
-from frontdesk.doctor.settings import OPEN_METRICS
+from frontdesk.doctor.settings import OPEN_METRICS, is_https_unseen
 
 SOON: Final = timedelta(days=14)
 LEAST_HSTS: Final = 365 * 24 * 3600
@@ -186,7 +186,7 @@ def of_site(seen: Observations) -> Iterator[Finding]:
         return
     if site.certificate is not None:
         yield from _of_certificate(site.certificate, site.host, seen.now)
-    yield from _of_transport(site)
+    yield from _of_transport(site, unseen=is_https_unseen(seen.configured, site))
     yield from _of_headers(site)
     yield from _of_openness(site)
     names = frozenset((seen.configured or Configured()).cookie_names)
@@ -206,7 +206,7 @@ def _of_certificate(certificate: Certificate, host: str, now: datetime) -> Itera
         yield TLS_OLD.found(host=host, protocol=certificate.old_protocol)
 
 
-def _of_transport(site: SiteSeen) -> Iterator[Finding]:
+def _of_transport(site: SiteSeen, *, unseen: bool) -> Iterator[Finding]:
     if not site.is_https:
         if site.is_public:
             yield PLAIN_HTTP.found(url=site.url, host=site.host)
@@ -217,7 +217,9 @@ def _of_transport(site: SiteSeen) -> Iterator[Finding]:
         return
     policy = site.api.get("strict-transport-security")
     if policy is None:
-        yield HSTS_MISSING.found(path=f"{site.url}/auth")
+        # Where the server does not know of https, that is what is to be mended: it says this header by itself then.
+        if not (unseen or site.host_is_lost):
+            yield HSTS_MISSING.found(path=f"{site.url}/auth")
         return
     lasts = re.search(r'max-age\s*=\s*"?(\d{1,12})', policy, re.IGNORECASE)
     seconds = int(lasts[1]) if lasts else 0
