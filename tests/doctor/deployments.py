@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -146,6 +146,18 @@ class Authority:
 
     def context(self, *, ends_in: timedelta = timedelta(days=90), old: bool = False) -> ssl.SSLContext:
         """The server's side of TLS for desk.example. old: it speaks what came before TLS 1.2 as well."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.issued(ends_in))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if old:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.set_ciphers("ALL:@SECLEVEL=0")
+                context.minimum_version = ssl.TLSVersion.TLSv1
+        return context
+
+    def issued(self, ends_in: timedelta = timedelta(days=90)) -> Path:
+        """A file with a new key, of mode 0600, and a certificate for desk.example."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
@@ -161,15 +173,8 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if old:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                context.set_ciphers("ALL:@SECLEVEL=0")
-                context.minimum_version = ssl.TLSVersion.TLSv1
-        return context
+        file.chmod(0o600)
+        return file
 
     def _begun(
         self, name: x509.Name, key: ec.EllipticCurvePublicKey, begins: datetime, ends: datetime
@@ -263,10 +268,10 @@ def _handler(manners: Manners) -> type[BaseHTTPRequestHandler]:
         def _pass_on(self) -> None:
             connection = http.client.HTTPConnection("127.0.0.1", manners.upstream, timeout=30)
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
-            headers["X-Forwarded-For"] = self.client_address[0]
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            headers |= {"connection": "close", "x-forwarded-for": self.client_address[0]}
             if manners.host is not None:
-                headers["Host"] = manners.host
+                headers["host"] = manners.host
             try:
                 connection.request(self.command, self.path, body or None, headers)
                 with connection.getresponse() as response:
@@ -349,6 +354,7 @@ class _Listening(Server):
         self._chosen = free_port()
         super().__init__(directory, *flags, "--port", str(self._chosen))
 
-    @property
-    def port(self) -> int:
-        return self._chosen
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.url = f"http://127.0.0.1:{self._chosen}"
+        return self

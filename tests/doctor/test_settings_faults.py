@@ -21,7 +21,7 @@ def setting(**changed: str | None) -> Plant:
 
 
 def mode(name: str, bits: int) -> Plant:
-    return lambda deployment: Path(str(getattr(deployment, name))).chmod(bits)
+    return lambda deployment: os.chmod(getattr(deployment, name), bits)
 
 
 def key_file(deployment: Deployment, *, age_days: int = 0) -> Path:
@@ -43,6 +43,11 @@ def idle_key_file(deployment: Deployment) -> None:
     deployment.set(secret=f'"{deployment.secret}"')
 
 
+def writable_config(deployment: Deployment) -> None:
+    key_file(deployment)
+    deployment.config.chmod(0o666)
+
+
 def two_secrets(deployment: Deployment, *, age_days: int = 0) -> None:
     deployment.set(secret=f'["{deployment.secret}", "{deployment.secret[::-1]}"]')
     os.utime(deployment.config, (time.time() - age_days * 86400,) * 2)
@@ -59,7 +64,7 @@ FAULTS: dict[str, tuple[Plant, list[str]]] = {
     "key_beside_database": (key_file, []),
     "key_file_mode": (readable_key_file, ["key_beside_database"]),
     "config_mode": (mode("config", 0o644), []),
-    "config_writable": (lambda each: (key_file(each), each.config.chmod(0o666)), ["key_beside_database"]),
+    "config_writable": (writable_config, ["key_beside_database"]),
     "database_mode": (mode("database", 0o644), []),
     "directory_writable": (mode("var", 0o777), []),
     "settings_refused": (setting(session_idle='"7d"', grace='"9m"'), []),
@@ -73,7 +78,7 @@ FAULTS: dict[str, tuple[Plant, list[str]]] = {
     "insecure_trust_stale": (setting(insecure_trust_stale="true"), []),
     "open_metrics": (setting(open_metrics="true"), []),
     "proxies_untrusted": (setting(trusted_proxies=None), []),
-    "proxies_everybody": (setting(trusted_proxies='["0.0.0.0/1"]'), []),
+    "proxies_everybody": (setting(trusted_proxies='["0.0.0.0/0"]'), []),
     "plain_port_open": (setting(host='"0.0.0.0"'), []),
     "suffix_is_port": (setting(cookie_suffix='"8000"'), []),
     "prefix_readable": (setting(cookie_prefix='"__Host-"'), []),

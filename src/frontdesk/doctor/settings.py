@@ -205,12 +205,10 @@ def of_settings(seen: Observations) -> Iterator[Finding]:
     settings = seen.configured
     if settings is None:
         return
-    refusals = [*_of_names(settings), *_of_limits(settings)]
-    yield from refusals
-    yield from _of_switches(settings)
-    if settings.refused and not any(finding.code in _REFUSED_FOR for finding in refusals):
+    told = [*_of_names(settings), *_of_limits(settings), *_of_switches(settings), *_of_reach(settings, seen)]
+    yield from told
+    if settings.refused and not any(finding.code in _REFUSED_FOR for finding in told):
         yield SETTINGS_REFUSED.found(why=settings.refused)
-    yield from _of_reach(settings, seen)
     yield from _of_origins(settings, seen.sites)
     yield from _of_names_of_cookies(settings)
     if seen.machine is not None:
@@ -219,9 +217,13 @@ def of_settings(seen: Observations) -> Iterator[Finding]:
 
 
 _REFUSED_FOR: Final = frozenset(
-    kind.code for kind in (BASE_URL_MISSING, BASE_URL_PLAIN, LIMITS_OUT_OF_ORDER, ACCESS_TOKEN_TOO_LONG)
+    kind.code
+    for kind in (
+        *(BASE_URL_MISSING, BASE_URL_PLAIN, LIMITS_OUT_OF_ORDER, ACCESS_TOKEN_TOO_LONG),
+        *(DEV_REACHABLE, INSECURE_COOKIES, PROXIES_EVERYBODY),
+    )
 )
-"""Findings for which a server does not start: they say so better than the sentence that it would end with."""
+"""Findings for which a server may not start: they say so better than the sentence that it would end with."""
 
 
 def _of_names(settings: Configured) -> Iterator[Finding]:

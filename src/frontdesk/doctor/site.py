@@ -246,7 +246,7 @@ def _of_openness(site: SiteSeen) -> Iterator[Finding]:
     if site.reflects_origin:
         credentials = " and credentials" if site.allows_credentials else ""
         yield CORS_REFLECTED.found(credentials=credentials)
-    if site.host_is_lost:
+    if site.host_is_lost and site.is_https:
         yield HOST_LOST.found()
     elif site.serves_any_host and site.is_public:
         yield HOST_UNCHECKED.found(host=site.host)

@@ -275,7 +275,10 @@ class Probe:
     def _limited(self, line: socket.socket) -> Iterator[None]:
         """A limit on the whole request: a time limit of a socket begins anew with each byte that arrives."""
 
+        over = threading.Event()
+
         def hang_up() -> None:
+            over.set()
             with suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
 
@@ -284,9 +287,14 @@ class Probe:
         timer.start()
         try:
             yield
+        except (OSError, HTTPException):
+            if not over.is_set():
+                raise
         finally:
             timer.cancel()
             timer.join()
+        if over.is_set():  # what has arrived by then may look like an answer
+            raise TimeoutError
 
     def _cookies(self, path: str, answer: Answer) -> Iterator[CookieSeen]:
         for line in answer.cookies:
