@@ -121,10 +121,16 @@ def _tell_finding(finding: Finding) -> None:
     _tell_paragraph(finding.seen)
     _tell_paragraph(finding.lets)
     # Never broken into lines, whatever its length: it is there to be copied.
-    for line in finding.change.splitlines():
-        say(f"    {printable(line)}")
+    for line in map(printable, finding.change.splitlines()):
+        say(f"    {line}" if len(line) <= _WIDTH - 4 else _with_remark_above(line))
     say(f"  docs/{finding.page}")
     say("")
+
+
+def _with_remark_above(line: str) -> str:
+    """A long line with what is only said about it on a line before."""
+    what, remark, why = line.partition("    # ")
+    return f"    # {why}\n    {what}" if remark else f"    {line}"
 
 
 def _tell_paragraph(text: str) -> None:

@@ -24,26 +24,28 @@ PUBLISHED: Final = frozenset(
 )
 """Sample values that pass every test of randomness and stand in documentation that everybody has read."""
 
+_MAKE_ONE: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))"    # and set it as FRONTDESK_SECRET'
+
 SECRET_WEAK: Final = Kind(
     "secret_weak",
     "error",
     "{which} cannot be used ({where}): {fault}",
     "Whoever guesses it forges sessions and refresh tokens of everybody, and opens the keys in a copy of the store.",
-    'FRONTDESK_SECRET="$(python3 -c "import secrets; print(secrets.token_urlsafe(32))")"',
+    _MAKE_ONE,
 )
 SECRET_PUBLISHED: Final = Kind(
     "secret_published",
     "error",
     "{which} is a sample value that is printed in documentation ({where})",
     "It is in the first list that anybody tries: sessions and refresh tokens of everybody can be forged.",
-    'FRONTDESK_SECRET="$(python3 -c "import secrets; print(secrets.token_urlsafe(32))")"',
+    _MAKE_ONE,
 )
 SECRET_MISSING: Final = Kind(
     "secret_missing",
     "error",
     "no secret is set, and this store makes none by itself",
     "The server does not start.",
-    'FRONTDESK_SECRET="$(python3 -c "import secrets; print(secrets.token_urlsafe(32))")"',
+    _MAKE_ONE,
 )
 SECRET_REPEATED: Final = Kind(
     "secret_repeated",

@@ -9,7 +9,7 @@ from typing import Final
 
 from frontdesk.core.condition import StoreCondition
 from frontdesk.core.keyring import PUBLISHED_BEFORE, VERIFIES_AFTER, StoredKey
-from frontdesk.core.services import SERVICE_SCOPES, Service
+from frontdesk.core.services import Service
 from frontdesk.doctor.kinds import Finding, Kind
 from frontdesk.doctor.observed import Configured, Observations
 
@@ -18,6 +18,7 @@ LARGEST_OFFSET: Final = timedelta(seconds=2)
 KEYS_CACHED: Final = timedelta(minutes=15)
 """How long other services may keep the public keys: docs/keys.md."""
 OLD_SERVICE: Final = timedelta(days=365)
+_MANY_SCOPES: Final = 3
 _SLACK: Final = timedelta(hours=1)
 """How late the look may be that a server takes about once a minute."""
 
@@ -150,8 +151,8 @@ KEY_GIVEN_UP: Final = Kind(
 SERVICE_BROAD: Final = Kind(
     "service_broad",
     "warning",
-    "the service {service} holds every scope: {scopes}",
-    "Whoever finds its credential in one program's settings signs everybody out and reads everything there is.",
+    "the service {service} may end sessions and much else: {scopes}",
+    "Whoever finds its credential in one program's settings signs everybody out, and reads what the others may.",
     "frontdesk services remove {service}    # and add one with the scopes that it needs, for each program",
 )
 SERVICE_OLD: Final = Kind(
@@ -235,7 +236,7 @@ def _of_keys(keys: tuple[StoredKey, ...], settings: Configured, now: datetime) -
 
 
 def _of_service(service: Service, now: datetime) -> Iterator[Finding]:
-    if set(service.scopes) >= set(SERVICE_SCOPES):
+    if "revoke" in service.scopes and len(service.scopes) >= _MANY_SCOPES:
         yield SERVICE_BROAD.found(service=service.name, scopes=", ".join(service.scopes))
     if now - service.created_at > OLD_SERVICE:
         scope = " --scope ".join(service.scopes)
