@@ -50,7 +50,7 @@ def test_no_fault_makes_it_tell_the_secret(code: str, tmp_path: Path, template: 
     assert {part for part in parts(deployment.secret) | parts(deployment.secret[::-1]) if part in said} == set()
 
 
-@pytest.mark.parametrize("secret", ["hunter2-hunter2-hunter2", "S0me-weak-secret-that-is-typed-typed-typed"])
+@pytest.mark.parametrize("secret", ["hunter2-hunter2-hunter2", "correct-horse-correct-horse-correct-horse"])
 def test_a_weak_secret_is_not_told_either(secret: str, tmp_path: Path, template: Path) -> None:
     deployment = Deployment(tmp_path, template=template)
     deployment.set(secret=json.dumps(secret))
