@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -14,6 +14,7 @@ from frontdesk.core.condition import StoreCondition
 from frontdesk.doctor.kinds import LONGEST, SEVERITIES, Kind
 from frontdesk.doctor.observed import Configured, FileSeen, Machine, Observations, SiteSeen, StoreSeen, Unseen
 from frontdesk.doctor.report import CATALOGUE, examine
+from frontdesk.server.settings import ServerSettings
 from tests.doctor import test_settings_faults, test_site_faults, test_store_faults
 from tests.requirements import ROOT
 
@@ -94,6 +95,13 @@ def test_a_finding_is_a_sentence_a_consequence_and_a_line_to_change(kind: Kind) 
     assert kind.change
     page, _, anchor = kind.page.partition("#")
     assert f'<a id="{anchor}"></a>' in (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
+def test_what_is_not_configured_is_what_the_server_does_by_default() -> None:
+    defaults = {field.name: field.default for field in fields(ServerSettings)}
+    theirs = {field.name: field.default for field in fields(Configured) if field.name in defaults}
+    assert len(theirs) > 20
+    assert {name: value for name, value in theirs.items() if value != defaults[name]} == {}
 
 
 def test_the_worst_comes_first() -> None:

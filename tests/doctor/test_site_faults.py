@@ -67,6 +67,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "cookie_public_suffix": cookie(f"basket=1; Domain=example; {SOUND}"),
     "cookie_parent_domain": cookie(f"basket=1; Domain=.{HOST}; {SOUND}"),
     "cookie_not_secure": cookie("basket=1; HttpOnly; SameSite=Lax; Path=/"),
+    "cookie_parent_domain of the balancer": {"adds": [("Set-Cookie", f"node=1; Domain={HOST}; {SOUND}")]},
     "cookie_readable": cookie("csrf=1; Secure; SameSite=Lax; Path=/"),
     "cookie_cross_site": cookie("basket=1; Secure; HttpOnly; Path=/"),
 }
@@ -75,7 +76,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("code", FAULTS)
 def test_the_fault_is_found_and_nothing_else(code: str, site: Site) -> None:
-    assert site.doctor(**FAULTS[code]) == [code]
+    assert site.doctor(**FAULTS[code]) == [code.partition(" ")[0]]
 
 
 def test_a_proxy_that_passes_on_a_host_of_its_own_is_found(site: Site) -> None:
@@ -152,6 +153,25 @@ def test_what_is_no_desk_is_said(site: Site) -> None:
     assert site.doctor(pages=answer, status=2) == ["unseen the desk's API"]
 
 
+def test_a_desk_below_a_path_is_looked_at_there_and_its_page_where_it_leads(site: Site) -> None:
+    health = json.dumps({"status": "ok", "store": "reachable", "ready": True}).encode()
+    headers = [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")]
+    strict = ("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+    pages = {
+        "/below/auth/health": (200, [*headers, strict], health),
+        "/below/": (302, [("Location", "/elsewhere?page=1")], b""),
+        "/elsewhere?page=1": (200, HTML, b""),
+    }
+    with site.reached(pages=pages) as ways:
+        document = run("--url-only", *(word.replace(URL, f"{URL}/below") for word in ways))
+    found = [(finding["code"], finding["seen"].split()[0]) for finding in document["findings"]]
+    assert found == [
+        ("framing", "/elsewhere?page=1"),
+        ("host_unchecked", "the"),
+        ("csp_missing", "/elsewhere?page=1"),
+    ]
+
+
 def test_a_redirect_to_another_host_is_said_and_not_followed(site: Site) -> None:
     away = {"/": (302, [("Location", "https://elsewhere.invalid/")], b"")}
     assert site.doctor(pages=away, status=2) == ["unseen the page for people"]
@@ -226,7 +246,7 @@ def test_when_the_time_for_everything_is_over_it_says_so(site: Site) -> None:
 
 PLANTED = frozenset(
     {
-        *FAULTS,
+        *(code.partition(" ")[0] for code in FAULTS),
         *("host_lost", "http_answers", "certificate_expired", "certificate_ends", "tls_old", "certificate_untrusted"),
         *("plain_http", "https_unseen", "base_url_differs", "open_metrics", "unhealthy"),
     }

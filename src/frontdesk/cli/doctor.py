@@ -87,8 +87,10 @@ def _places(words: list[str]) -> dict[int, Place]:
         found = _CONNECT.fullmatch(word)
         if found is None:
             raise ConfigurationError(f"--connect takes PORT=HOST:PORT, such as 443=127.0.0.1:8443, not {word!r}")
-        port, host, other = found.groups()
-        places[int(port)] = (host.strip("[]"), int(other))
+        port, host, other = int(found[1]), found[2].strip("[]"), int(found[3])
+        if not 0 < port <= 65535 or not 0 < other <= 65535:
+            raise ConfigurationError(f"--connect takes ports up to 65535, not {word!r}")
+        places[port] = (host, other)
     return places
 
 

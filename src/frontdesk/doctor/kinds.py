@@ -14,8 +14,12 @@ Severity = Literal["error", "warning", "note"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 """Worst first."""
 
-LONGEST: Final = 120
+LONGEST: Final = 300
 """Characters of a value that is shown: what others chose is never shown at any length."""
+
+
+QUOTED: Final = "quoted"
+"""What is particular to a command, quoted for a shell and never cut short: it is there to be run."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +54,7 @@ class Kind:
 
     def found(self, **values: object) -> Finding:
         """The finding with what is particular to it filled in."""
-        shown = {name: _shown(value) for name, value in values.items()}
+        shown = {name: str(value) if name == QUOTED else _shown(value) for name, value in values.items()}
         return Finding(
             code=self.code,
             severity=self.severity,

@@ -183,7 +183,7 @@ class SiteSeen:
     @property
     def host(self) -> str:
         """The host of the URL, without its port."""
-        return urlsplit(self.url).hostname or ""
+        return host_of(self.url)
 
     @property
     def is_https(self) -> bool:
@@ -226,15 +226,22 @@ class Observations:
 
 def is_local(url: str) -> bool:
     """Whether a base URL names this machine only; an empty one does."""
+    return not url or is_loopback(host_of(url))
+
+
+def host_of(url: str) -> str:
+    """The host of a URL in lower case, IPv6 in brackets; "" where none can be read."""
     try:
         authority = parse_authority(urlsplit(url).netloc.encode())
     except ValueError:
-        return False
-    return not url or (authority is not None and is_loopback(authority.host))
+        return ""
+    return "" if authority is None else authority.host
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of a URL in lower case, a default port left out."""
+    """Scheme, host and port of a URL in lower case, a default port left out; "" where none can be read."""
+    if not host_of(url):
+        return ""
     parts = urlsplit(url)
     netloc = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
     return f"{parts.scheme}://{netloc}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
@@ -43,7 +44,7 @@ SECRET_PUBLISHED: Final = Kind(
 SECRET_MISSING: Final = Kind(
     "secret_missing",
     "error",
-    "no secret is set, and this store makes none by itself",
+    "no secret is set, and {why}",
     "The server does not start.",
     _MAKE_ONE,
 )
@@ -80,7 +81,7 @@ KEY_FILE_IDLE: Final = Kind(
     "note",
     "{path} is there and not read: the secret is given ({where})",
     "Nobody looks after a secret that nobody uses; if it is still the one in force, it lies beside the database.",
-    "rm {path}    # when docs/keys.md says that nothing rests on it",
+    "rm {quoted}    # when docs/keys.md says that nothing rests on it",
 )
 
 
@@ -98,8 +99,8 @@ def of_secrets(seen: Observations) -> Iterator[Finding]:
     secrets = seen.secrets
     if secrets is None:
         return
-    if not secrets.seen and seen.configured is not None and seen.configured.store_is_remote:
-        yield SECRET_MISSING.found()
+    if not secrets.seen:
+        yield from _of_none(seen)
     for place, secret in enumerate(secrets.seen):
         which = "the secret" if len(secrets.seen) == 1 else f"secret {place + 1} of {len(secrets.seen)}"
         if secret.published:
@@ -111,10 +112,19 @@ def of_secrets(seen: Observations) -> Iterator[Finding]:
     elif len(secrets.seen) > 1:
         yield _of_several(secrets, seen)
     if secrets.idle_key_file:
-        yield KEY_FILE_IDLE.found(path=secrets.idle_key_file, where=secrets.where)
+        told = {"path": secrets.idle_key_file, "quoted": shlex.quote(secrets.idle_key_file)}
+        yield KEY_FILE_IDLE.found(**told, where=secrets.where)
     for file in seen.files:
         if file.role == "key file" and file.age > OLD and file.path != secrets.idle_key_file:
             yield SECRET_OLD.found(path=file.path, days=file.age.days)
+
+
+def _of_none(seen: Observations) -> Iterator[Finding]:
+    if seen.configured is not None and seen.configured.store_is_remote:
+        yield SECRET_MISSING.found(why="a store on a network makes none by itself")
+    roles = {file.role: file.path for file in reversed(seen.files)}
+    if "database" in roles and "key file" not in roles:
+        yield SECRET_MISSING.found(why=f"the key file beside {roles['database']} is gone")
 
 
 def _of_several(secrets: Secrets, seen: Observations) -> Finding:

@@ -196,7 +196,7 @@ STATELESS_VERIFIERS: Final = Kind(
     "audience names {audience}{place}, and no service holds the scope revocations",
     "Those services cannot follow the revocation log: freshness is stateless there, and who signed out is let in until "
     "the token expires.",
-    "frontdesk services add {audience} --scope revocations",
+    "frontdesk services add NAME --scope revocations    # for each of them",
 )
 
 
@@ -293,9 +293,14 @@ def _of_proxies(settings: Configured) -> Iterator[Finding]:
 
 def _is_nearly_everybody(network: str) -> bool:
     try:
-        return ip_network(network, strict=False).prefixlen < 8
-    except ValueError:
+        found = ip_network(network, strict=False)
+    except ValueError:  # `settings_refused` says so
         return False
+    return found.prefixlen < _WIDEST[found.version]
+
+
+_WIDEST: Final = {4: 8, 6: 7}
+"""The prefixes of 10.0.0.0/8 and fc00::/7, the widest networks that one owner has."""
 
 
 def _of_origins(settings: Configured, sites: Mapping[str, str]) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
@@ -34,7 +35,7 @@ SQLITE_NOT_WAL: Final = Kind(
     "warning",
     "{name} is not in write-ahead mode",
     "Somebody has changed it: readers and writers lock each other out until the server starts again.",
-    "sqlite3 {name} 'PRAGMA journal_mode=WAL'",
+    "sqlite3 {quoted} 'PRAGMA journal_mode=WAL'",
 )
 SCHEMA_OUTDATED: Final = Kind(
     "schema_outdated",
@@ -189,7 +190,7 @@ def _of_sqlite(condition: StoreCondition) -> Iterator[Finding]:
     if tuple(int(number) for number in re.findall(r"\d+", version)[:3]) < SOUND_SQLITE:
         yield SQLITE_UNSOUND.found(version=version)
     if condition.schema and condition.facts.get("journal_mode") != "wal":
-        yield SQLITE_NOT_WAL.found(name=condition.name)
+        yield SQLITE_NOT_WAL.found(name=condition.name, quoted=shlex.quote(condition.name))
 
 
 def _of_postgresql(condition: StoreCondition) -> Iterator[Finding]:

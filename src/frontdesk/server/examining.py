@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
@@ -30,6 +29,7 @@ from frontdesk.doctor.observed import (
     SiteSeen,
     StoreSeen,
     Unseen,
+    host_of,
 )
 from frontdesk.doctor.secret import judged
 from frontdesk.errors import ConfigurationError, FrontdeskError, StoreError
@@ -228,7 +228,6 @@ def _sites(origins: tuple[str, ...]) -> Mapping[str, str]:
     suffixes = PublicSuffixList()
     found = {}
     for origin in filter(None, origins):
-        parts = urlsplit(origin)
-        host = (parts.hostname or "").rstrip(".")
-        found[origin] = f"{parts.scheme}://{suffixes.privatesuffix(host) or host}"
+        host = host_of(origin)
+        found[origin] = f"{origin.partition(':')[0]}://{suffixes.privatesuffix(host) or host}" if host else ""
     return found

@@ -26,7 +26,7 @@ from publicsuffixlist import PublicSuffixList
 
 from frontdesk.clock import TIMER, Timer
 from frontdesk.core.cookies import is_token
-from frontdesk.doctor.observed import Certificate, CookieSeen, SiteSeen, Unseen, origin_of
+from frontdesk.doctor.observed import Certificate, CookieSeen, SiteSeen, Unseen, host_of, origin_of
 from frontdesk.errors import ConfigurationError
 
 SECONDS: Final = 5.0
@@ -80,12 +80,13 @@ class Probe:
         connect: Mapping[int, Place] | None = None,
         timer: Timer = TIMER,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username is not None:
-            raise ConfigurationError("--url is the address that browsers use, such as https://desk.example")
         self._origin = origin_of(url)
-        self._base = self._origin + parts.path.rstrip("/")
-        self._host, self._https = parts.hostname, parts.scheme == "https"
+        parts = urlsplit(url if self._origin else "")
+        if parts.scheme not in {"http", "https"} or parts.query or parts.fragment or not parts.path.isascii():
+            raise ConfigurationError("--url is the address that browsers use, such as https://desk.example, in ASCII")
+        self._path = parts.path.rstrip("/")
+        self._base = self._origin + self._path
+        self._host, self._https = host_of(url).strip("[]"), parts.scheme == "https"
         self._port = parts.port or (443 if self._https else 80)
         self._authority = urlsplit(self._origin).netloc
         self._connect = dict(connect or {})
@@ -102,7 +103,7 @@ class Probe:
             # The certificate is the finding; behind it nothing is asked for whom nobody vouches.
             self._miss("what the deployment answers", "its certificate is not trusted")
             return SiteSeen(url=self._base, certificate=certificate), tuple(self._unseen)
-        health = self._try("the desk's API", lambda: self._ask("GET", "/auth/health"))
+        health = self._try("the desk's API", lambda: self._ask("GET", self._path + "/auth/health"))
         if health is None:
             return None, tuple(self._unseen)
         if "ready" not in health.document:
@@ -114,6 +115,7 @@ class Probe:
             certificate=certificate,
             api=health.headers,
             healthy=health.document.get("ready") is True,
+            cookies=tuple(self._cookies(self._path + "/auth/health", health)),
             plain_http=self._plain_http(),
             serves_any_host=self._serves_any_host(),
             host_is_lost=self._loses_host(),
@@ -132,50 +134,50 @@ class Probe:
         if found is None:
             return site
         path, answer, cookies = found
-        return replace(site, page=answer.headers, page_path=path, cookies=tuple(cookies))
+        seen = {each.name: each for each in (*cookies, *site.cookies)}
+        return replace(site, page=answer.headers, page_path=path, cookies=tuple(seen.values())[:_COOKIES])
 
     def _page(self) -> tuple[str, Answer, list[CookieSeen]]:
         """The first page, behind redirects that stay on this origin; and every cookie set on the way."""
-        path: str = "/"
+        path = self._path + "/"
         cookies: list[CookieSeen] = []
         for _ in range(_HOPS):
             answer = self._ask("GET", path, {"accept": "text/html"})
             cookies += self._cookies(path, answer)
-            target = urljoin(self._base + path, answer.headers.get("location", ""))
+            target = urljoin(self._origin + path, answer.headers.get("location", ""))
             if answer.status not in {301, 302, 303, 307, 308} or "location" not in answer.headers:
                 break
             if origin_of(target) != self._origin:
                 self._miss("the page for people", f"{path} leads to another host, which is not asked")
                 break
-            path = target.removeprefix(self._base) or "/"
-        return path, answer, cookies[:_COOKIES]
+            path = target.partition("#")[0][len(self._origin) :] or "/"
+        return path, answer, cookies
 
     def _serves_any_host(self) -> bool | None:
         host = urlsplit(_ELSEWHERE).netloc
-        answer = self._try("an unknown Host", lambda: self._ask("GET", "/auth/health", {"host": host}))
+        answer = self._try("an unknown Host", lambda: self._ask("GET", self._path + "/auth/health", {"host": host}))
         return None if answer is None else "ready" in answer.document
 
     def _loses_host(self) -> bool | None:
         """Whether a request of this very origin counts as foreign: then another Host arrived than was sent. It carries
         no credential and is refused in either case."""
-        answer = self._try(
-            "a request of its own origin", lambda: self._ask("POST", "/auth/refresh", {"origin": self._origin})
-        )
+        ask = partial(self._ask, "POST", self._path + "/auth/refresh", {"origin": self._origin})
+        answer = self._try("a request of its own origin", ask)
         return None if answer is None else answer.document.get("code") == "cross_origin"
 
     def _explains(self) -> bool | None:
-        answer = self._try("/auth/explain", lambda: self._ask("GET", "/auth/explain"))
+        answer = self._try("/auth/explain", lambda: self._ask("GET", self._path + "/auth/explain"))
         return None if answer is None else answer.status == 200 and bool(answer.document.get("facts"))
 
     def _tells_metrics(self) -> bool | None:
-        answer = self._try("/metrics", lambda: self._ask("GET", "/metrics"))
+        answer = self._try("/metrics", lambda: self._ask("GET", self._path + "/metrics"))
         return None if answer is None else answer.status == 200 and b"frontdesk_" in answer.body
 
     def _cross_origin(self) -> tuple[bool | None, bool]:
         """Whether pages of any origin may read an answer, and one to their user's credentials."""
         reflects, allows = None, False
         for origin in (_ELSEWHERE, "null"):
-            answer = self._try("another origin", partial(self._ask, "GET", "/auth/me", {"origin": origin}))
+            answer = self._try("another origin", partial(self._ask, "GET", self._path + "/auth/me", {"origin": origin}))
             if answer is not None:
                 let = answer.headers.get("access-control-allow-origin") in {origin, "*"}
                 reflects = reflects or let
@@ -216,10 +218,14 @@ class Probe:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # what is asked is whether these are still spoken
-            context.set_ciphers("ALL:@SECLEVEL=0")
-            context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # what is asked is whether these are still spoken
+                context.set_ciphers("ALL:@SECLEVEL=0")
+                context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        except (ValueError, ssl.SSLError):
+            self._miss("protocols before TLS 1.2", "this Python cannot speak them")
+            return ""
         try:
             with self._connected(self._port) as plain, context.wrap_socket(plain, server_hostname=self._host) as line:
                 return line.version() or ""
@@ -233,7 +239,7 @@ class Probe:
             return ask()
         except _OverError:
             self._miss(subject, "the time for all requests was over")
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:
             self._miss(subject, _reason(error))
         return None
 
@@ -245,16 +251,14 @@ class Probe:
     ) -> Answer:
         """One request on a connection of its own."""
         https, port = over or (self._https, self._port)
-        authority = self._authority if over is None else self._host
-        sent = {"host": authority, "accept": "application/json", "user-agent": "frontdesk-doctor", **(headers or {})}
+        usual = {"host": self._authority, "accept": "application/json", "user-agent": "frontdesk-doctor"}
         with self._connected(port) as plain:
             line = self._context.wrap_socket(plain, server_hostname=self._host) if https else plain
-            with line, self._limited(line):
+            with line:
                 connection = http.client.HTTPConnection(self._host, port)
                 connection.sock = line
-                target = urlsplit(self._base).path + path
-                connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
-                for name, value in {**sent, "connection": "close"}.items():
+                connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+                for name, value in {**usual, **(headers or {}), "connection": "close"}.items():
                     connection.putheader(name, value)
                 connection.endheaders()
                 with connection.getresponse() as response:
@@ -262,37 +266,26 @@ class Probe:
 
     @contextmanager
     def _connected(self, port: int) -> Iterator[socket.socket]:
-        left = self._ends_at - self._timer()
+        """A connection that ends when its time is over, whatever still arrives: the limit of a socket begins anew with
+        each byte. TimeoutError then."""
+        left = min(SECONDS, self._ends_at - self._timer())
         if left <= 0:
             raise _OverError
-        line = socket.create_connection(self._connect.get(port, (self._host, port)), timeout=min(SECONDS, left))
-        try:
-            yield line
-        finally:
-            line.close()
-
-    @contextmanager
-    def _limited(self, line: socket.socket) -> Iterator[None]:
-        """A limit on the whole request: a time limit of a socket begins anew with each byte that arrives."""
-
+        line = socket.create_connection(self._connect.get(port, (self._host, port)), timeout=left)
         over = threading.Event()
-
-        def hang_up() -> None:
-            over.set()
-            with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(SECONDS, hang_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except (OSError, HTTPException):
-            if not over.is_set():
-                raise
-        finally:
-            timer.cancel()
-            timer.join()
+        # TLS takes the socket over; this one stays ours, and ends the same connection.
+        with line, line.dup() as handle:
+            timer = threading.Timer(left, _hang_up, (handle, over))
+            timer.daemon = True
+            timer.start()
+            try:
+                yield line
+            except (OSError, HTTPException):
+                if not over.is_set():
+                    raise
+            finally:
+                timer.cancel()
+                timer.join()
         if over.is_set():  # what has arrived by then may look like an answer
             raise TimeoutError
 
@@ -313,6 +306,12 @@ class Probe:
                 http_only="httponly" in said,
                 same_site=said.get("samesite", ""),
             )
+
+
+def _hang_up(line: socket.socket, over: threading.Event) -> None:
+    over.set()
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
 
 
 _EXPIRED: Final = 10
