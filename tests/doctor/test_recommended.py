@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.doctor.deployments import Authority, Site, codes, run, running, text_of
+from tests.doctor.deployments import Authority, Deployment, Site, codes, run, running, text_of
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> object:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("recommended")
     # The tests' server hashes with the small profile, which the command line says and the settings do not.
     with running(directory, Authority(directory)) as begun:
@@ -47,8 +48,6 @@ def test_looking_leaves_every_file_as_it_was(site: Site) -> None:
 
 
 def test_looking_at_a_store_that_nobody_has_open_creates_no_file(tmp_path: Path) -> None:
-    from tests.doctor.deployments import Deployment
-
     deployment = Deployment(tmp_path)
     deployment.make_store()
     before = _picture(deployment.var)
@@ -58,8 +57,6 @@ def test_looking_at_a_store_that_nobody_has_open_creates_no_file(tmp_path: Path)
 
 
 def test_a_store_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None:
-    from tests.doctor.deployments import Deployment
-
     deployment = Deployment(tmp_path)
     assert deployment.doctor(status=2) == ["unseen the store"]
     assert list(deployment.var.iterdir()) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor.deployments import Deployment, codes, run
+from tests.doctor.deployments import Deployment, codes, run, text_of
 
 Plant = Callable[[Deployment], object]
 
@@ -118,6 +118,17 @@ def test_the_fault_is_found_and_nothing_else(code: str, tmp_path: Path, template
     assert sorted(deployment.doctor()) == sorted([code.partition(" ")[0], *others])
 
 
+@pytest.mark.parametrize("code", FAULTS)
+def test_what_people_read_fits_80_columns_and_has_no_colour(code: str, tmp_path: Path, template: Path) -> None:
+    deployment = Deployment(tmp_path, template=template)
+    FAULTS[code][0](deployment)
+    said, _ = text_of("--config", str(deployment.config))
+    assert f": {code.partition(' ')[0]}\n" in said
+    # What is to be copied stands on a line of its own, four columns in, and is never broken.
+    assert [line for line in said.splitlines() if len(line) > 80 and not line.startswith("    ")] == []
+    assert "\x1b" not in said
+
+
 def test_a_trusted_origin_of_the_same_site_is_fine(tmp_path: Path, template: Path) -> None:
     deployment = Deployment(tmp_path, template=template)
     deployment.set(trusted_origins='["https://app.example.co.uk"]', base_url='"https://desk.example.co.uk"')
@@ -158,8 +169,6 @@ def test_the_exit_status_follows_fail_on(fail_on: str, status: int, tmp_path: Pa
     ],
 )
 def test_misuse_is_status_2_and_one_sentence(words: tuple[str, ...]) -> None:
-    from tests.doctor.deployments import text_of
-
     said, status = text_of(*words)
     assert status == 2
     assert len(said.splitlines()) == 1

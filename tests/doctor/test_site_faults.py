@@ -139,6 +139,12 @@ def test_open_metrics_are_found_from_outside_and_told_once(tmp_path: Path, autho
             assert codes(run("--url-only", *ways, status=1)) == ["open_metrics"]
 
 
+def test_development_mode_behind_a_proxy_is_found(tmp_path: Path, authority: Authority) -> None:
+    with running(tmp_path, authority, dev="true") as site:
+        found = site.doctor(status=1)
+        assert {"dev_reachable", "open_metrics"} <= set(found) <= {"dev_reachable", "open_metrics", "explain_open"}
+
+
 def test_a_desk_that_cannot_answer_is_found(tmp_path: Path, authority: Authority) -> None:
     with running(tmp_path, authority) as site, site.reached() as ways:
         site.deployment.database.rename(tmp_path / "elsewhere")
