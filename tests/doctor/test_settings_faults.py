@@ -68,6 +68,8 @@ FAULTS: dict[str, tuple[Plant, list[str]]] = {
     "database_mode": (mode("database", 0o644), []),
     "directory_writable": (mode("var", 0o777), []),
     "settings_refused": (setting(session_idle='"7d"', grace='"9m"'), []),
+    "settings_refused for a cookie's name": (setting(cookie_suffix='"a b"'), []),
+    "settings_refused for a proxy": (setting(trusted_proxies='["the proxy"]'), []),
     "base_url_missing": (setting(base_url=None, host='"0.0.0.0"'), []),
     "base_url_plain": (setting(base_url='"http://desk.example"'), []),
     "limits_out_of_order": (setting(session_idle='"31d"'), []),
@@ -173,6 +175,18 @@ def test_misuse_is_status_2_and_one_sentence(words: tuple[str, ...]) -> None:
     assert status == 2
     assert len(said.splitlines()) == 1
     assert "password@" not in said
+
+
+def test_a_key_file_that_cannot_be_read_is_said(tmp_path: Path, template: Path) -> None:
+    deployment = Deployment(tmp_path, template=template)
+    key_file(deployment).write_bytes(b"\xff" * 40)
+    assert deployment.doctor(status=2) == ["key_beside_database", "unseen the secret"]
+
+
+def test_a_store_in_memory_has_nothing_to_look_at(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.set(store='"memory:"')
+    assert deployment.doctor(status=0) == []
 
 
 def test_what_the_environment_says_is_looked_at_as_the_server_would(tmp_path: Path, template: Path) -> None:

@@ -130,6 +130,26 @@ def test_a_database_that_was_not_closed_is_said_and_left_alone(tmp_path: Path) -
     assert sorted(deployment.var.iterdir()) == [deployment.database, log]
 
 
+def test_a_database_of_a_newer_version_is_refused_as_the_server_would(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.make_store()
+    connection = apsw.Connection(str(deployment.database))
+    connection.pragma("user_version", 999)
+    connection.close()
+    document = run("--config", str(deployment.config), status=1)
+    assert codes(document) == ["store_refused"]
+    assert "newer Frontdesk" in document["findings"][0]["seen"]
+
+
+def test_a_file_that_is_empty_or_none_at_all_is_no_fault_of_the_deployments(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.database.touch(mode=0o600)
+    assert deployment.doctor(status=0) == []
+    deployment.database.unlink()
+    deployment.database.mkdir(mode=0o700)
+    assert "unseen the store" in deployment.doctor()
+
+
 def test_a_file_that_is_no_database_of_ours_is_refused(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path)
     connection = apsw.Connection(str(deployment.database))
