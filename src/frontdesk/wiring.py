@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frontdesk.clock import Clock
+from frontdesk.core.condition import StoreCondition
 from frontdesk.core.passwords import DEFAULT_PARAMETERS, HashParameters
 from frontdesk.core.secrets import HOW_TO_MAKE_ONE
 from frontdesk.errors import ConfigurationError
@@ -70,6 +71,29 @@ def _redis_store(url: str) -> Store:
             raise
         raise ConfigurationError("this store needs its driver: install frontdesk[redis]") from error
     return RedisStore(url, token_bytes=random.token_bytes)
+
+
+async def look_at_store(url: str, *, realm: str = "default") -> StoreCondition:
+    """The condition of the storage that `url` names, without opening the store: nothing is created or written.
+
+    StoreError when it cannot be asked now, ConfigurationError for a URL that names none and for a storage that no store
+    could be opened on.
+    """
+    open_store(url)  # says which driver is missing, and opens nothing
+    if url.startswith(_SQLITE):
+        from frontdesk.stores.sqlite import looking as at_file  # noqa: PLC0415 - lazy: one driver per process
+
+        return await at_file.look(str(sqlite_path(url)), realm)
+    scheme = url.partition(":")[0]
+    if scheme in _POSTGRESQL:
+        from frontdesk.stores.postgresql import looking as at_database  # noqa: PLC0415 - lazy: one driver per process
+
+        return await at_database.look(url, realm)
+    if scheme in _REDIS:
+        from frontdesk.stores.redis import looking as at_server  # noqa: PLC0415 - lazy: one driver per process
+
+        return await at_server.look(url, realm)
+    raise ConfigurationError("the store memory: lives and dies with one process; there is nothing to look at")
 
 
 def sqlite_path(url: str) -> Path:

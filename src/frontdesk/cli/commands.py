@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from frontdesk.cli import advise, inspect, keys, migrate, restore, revoke, serve, services, sessions, users
+from frontdesk.cli import advise, doctor, inspect, keys, migrate, restore, revoke, serve, services, sessions, users
 from frontdesk.cli.output import say, version_number
 
 # Plain help: it reads the same in a terminal, in a pipe and in docs/cli.md.
@@ -14,6 +14,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command()(serve.serve)
 app.command()(inspect.inspect)
 app.command()(advise.advise)
+app.command()(doctor.doctor)
 app.command()(revoke.revoke)
 app.command()(migrate.migrate)
 app.command()(restore.restore)

@@ -29,7 +29,7 @@ def serve(
 ) -> None:
     """Start the server. The first start creates the database and its key file."""
     with faults_told():
-        given: dict[str, object] = _assignments(setting or [])
+        given: dict[str, object] = assignments(setting or [])
         flags = {
             "dev": dev or None,
             "store": store,
@@ -44,7 +44,8 @@ def serve(
     raise typer.Exit(status)
 
 
-def _assignments(words: list[str]) -> dict[str, object]:
+def assignments(words: list[str]) -> dict[str, object]:
+    """The settings that `--set NAME=VALUE` gives."""
     given: dict[str, object] = {}
     for word in words:
         name, equals, value = word.partition("=")

@@ -24,8 +24,10 @@ _NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, CREDENTIAL_VARIABLE, "FRONTDE
 same environment, and what the tests demand."""
 
 
-class _Given(NamedTuple):
-    value: object
+class Given(NamedTuple):
+    """A setting that was given, and where it stands."""
+
+    value: Any
     where: str
 
 
@@ -40,11 +42,23 @@ def load_settings(
     `flags`: settings by name, without those that were not given. `config`: the file; by default `FRONTDESK_CONFIG`,
     else `frontdesk.toml` in the working directory, which may be absent.
     """
-    given: dict[str, _Given] = {}
-    given.update(_from_file(_config_file(config, environ)))
+    given = given_settings(flags or {}, environ=environ, config=config_file(config, environ))
+    return ServerSettings(**{name: value for name, (value, _) in given.items()})
+
+
+def given_settings(
+    flags: Mapping[str, object], *, environ: Mapping[str, str], config: Path | None, guarded: bool = True
+) -> dict[str, Given]:
+    """The settings that are not left at their default, read one by one, whether or not a server would start with them.
+
+    ConfigurationError for one that cannot be read. config: the file, None for none. guarded: refuse a file that holds
+    the secret and that others may read.
+    """
+    given: dict[str, Given] = {}
+    given.update(_from_file(config, guarded=guarded))
     given.update(_from_environment(environ))
-    given.update(_from_flags(flags or {}))
-    return ServerSettings(**{name: _read(name, value, where) for name, (value, where) in given.items()})
+    given.update(_from_flags(flags))
+    return {name: Given(_read(name, value, where), where) for name, (value, where) in given.items()}
 
 
 def _read(name: str, value: object, where: str) -> Any:
@@ -56,7 +70,8 @@ def _read(name: str, value: object, where: str) -> Any:
         raise ConfigurationError(f"{where}: {name} {said}") from None
 
 
-def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+def config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file of settings: the one that is named, else `frontdesk.toml` if there is one."""
     named = config or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     if named is not None:
         return named
@@ -64,7 +79,7 @@ def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None
     return default if default.exists() else None
 
 
-def _from_file(path: Path | None) -> dict[str, _Given]:
+def _from_file(path: Path | None, *, guarded: bool) -> dict[str, Given]:
     if path is None:
         return {}
     try:
@@ -74,13 +89,13 @@ def _from_file(path: Path | None) -> dict[str, _Given]:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}; name another file or none") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
-    if "secret" in document and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if guarded and "secret" in document and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConfigurationError(f"{path} holds the secret and others may read it; run `chmod 600 {path}`")
     given = {}
     for key, value in document.items():
         where = f"{path}, line {_line_of(key, text)}"
         _known(key, where, key, READERS)
-        given[key] = _Given(value, where)
+        given[key] = Given(value, where)
     return given
 
 
@@ -91,18 +106,18 @@ def _line_of(key: str, text: str) -> int:
     return next((number for number, line in lines if pattern.match(line)), 1)
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     given = {}
     variables = {VARIABLE_PREFIX + name.upper(): name for name in READERS}
     for variable, value in environ.items():
         # An empty variable is how many tools write «not set».
         if variable.startswith(VARIABLE_PREFIX) and variable not in _NOT_SETTINGS and value:
             _known(variable, "environment", variable, variables)
-            given[variables[variable]] = _Given(value, f"environment, {variable}")
+            given[variables[variable]] = Given(value, f"environment, {variable}")
     return given
 
 
-def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
+def _from_flags(flags: Mapping[str, object]) -> dict[str, Given]:
     given = {}
     for name, value in flags.items():
         _known(name, "--set", name, READERS)
@@ -110,7 +125,7 @@ def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
             raise ConfigurationError(
                 "--set: the secret is never a flag, others see the flags of a process; set FRONTDESK_SECRET"
             )
-        given[name] = _Given(value, f"--{name.replace('_', '-')}")
+        given[name] = Given(value, f"--{name.replace('_', '-')}")
     return given
 
 

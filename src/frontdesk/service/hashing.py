@@ -102,7 +102,7 @@ class PasswordHasher:
         concurrency: int | None = None,
         queue: int = 32,
     ) -> None:
-        width = max(1, _processors() // 2) if concurrency is None else concurrency
+        width = max(1, processors() // 2) if concurrency is None else concurrency
         self._argon2 = _Argon2(parameters, _Seals(seal_keys, token_bytes), token_bytes)
         self._threads = _Threads(width, queue)
 
@@ -409,7 +409,7 @@ class _Seals:
         return phc, key_id == self._newest
 
 
-def _processors() -> int:
+def processors() -> int:
     """Those this process may use, where the system tells; a container's share is often smaller than the machine."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

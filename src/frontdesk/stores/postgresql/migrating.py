@@ -24,19 +24,19 @@ _HAS_SCHEMA: Final = "SELECT to_regnamespace('frontdesk') IS NOT NULL"
 
 async def verify(connection: Connection) -> None:
     """ConfigurationError unless the schema is the one that this code knows."""
-    version, newest = await _version(connection), len(migrations("postgresql"))
-    if version == 0:
+    found, newest = await version(connection), len(migrations("postgresql"))
+    if found == 0:
         raise ConfigurationError("the database holds no store yet; run `frontdesk migrate`")
-    if version < newest:
+    if found < newest:
         raise ConfigurationError(
-            f"the schema of the database is of version {version} and this Frontdesk needs {newest};"
+            f"the schema of the database is of version {found} and this Frontdesk needs {newest};"
             " run `frontdesk migrate`"
         )
 
 
 async def take(connection: Connection, step: Migration, history: str) -> bool:
     """Take one step unless it was taken. Within `SCHEMA`, in a transaction of its own."""
-    if await _version(connection) >= step.number:
+    if await version(connection) >= step.number:
         return False
     # IF NOT EXISTS asks for a right that a role does not need where somebody else has made the schema for it.
     if not await connection.fetchval(_HAS_SCHEMA):
@@ -47,19 +47,19 @@ async def take(connection: Connection, step: Migration, history: str) -> bool:
     return True
 
 
-async def _version(connection: Connection) -> int:
+async def version(connection: Connection) -> int:
     """The version of the schema, 0 for none. ConfigurationError for what this code must not touch."""
     row = await connection.fetchrow(_FOUND)
     assert row is not None
     encoding, has_meta, has_anything = row
     if encoding != "UTF8":
         raise ConfigurationError(f"the database holds text as {encoding}; the desk needs one with the encoding UTF8")
-    version = await connection.fetchval(_VERSION) if has_meta else None
-    if version is None and has_anything:
+    found = await connection.fetchval(_VERSION) if has_meta else None
+    if found is None and has_anything:
         raise ConfigurationError(
             "the schema `frontdesk` of the database is another program's; give the desk a database of its own"
         )
-    number, newest = int(version or 0), len(migrations("postgresql"))
+    number, newest = int(found or 0), len(migrations("postgresql"))
     if number > newest:
         raise ConfigurationError(
             f"the schema of the database is of version {number}, made by a newer Frontdesk; this one knows up to"

@@ -45,15 +45,25 @@ class Connector:
     async def connect(self) -> AbstractConnection:
         """A connection to the primary. ConfigurationError where that would have to be another server, or set up
         differently; StoreError where the Sentinels know none."""
-        place = await self._primary() if self._sentinels else (self._address.places or (None,))[0]
-        connection = self._connection(place)
+        connection, info = await self.reach()
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-            await self._prove(connection)
+            require(info)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         return connection
+
+    async def reach(self) -> tuple[AbstractConnection, Mapping[str, str]]:
+        """A connection to the primary, however it is set up, and what the server says of itself."""
+        place = await self._primary() if self._sentinels else (self._address.places or (None,))[0]
+        connection = self._connection(place)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            info = await self._greet(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection, info
 
     def _connection(self, place: Place | None) -> AbstractConnection:
         address = self._address
@@ -69,14 +79,14 @@ class Connector:
         tls: Mapping[str, Any] = self._address.tls
         return SSLConnection(host=host, port=port, **arguments, **_PLAIN, **tls)
 
-    async def _prove(self, connection: AbstractConnection) -> None:
+    async def _greet(self, connection: AbstractConnection) -> Mapping[str, str]:
         commands = (("CLIENT", "SETNAME", "frontdesk"), ("INFO",))
         await connection.send_packed_command(connection.pack_commands(commands))
         await connection.read_response()
         info = facts(await connection.read_response())
         if self._sentinels and info.get("role") != "master":  # in the middle of a fail-over
             raise StoreError("the server that the Sentinels name is not the primary yet")
-        require(info)
+        return info
 
     async def _primary(self) -> Place:
         """What the first Sentinel says that says anything; it is asked first the next time."""

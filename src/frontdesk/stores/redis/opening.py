@@ -65,6 +65,15 @@ async def prepare(line: Line, history: str) -> tuple[str, ...]:
     return ()
 
 
+async def version(line: Line) -> int:
+    """The version of the layout, 0 for a storage that was not set up. ConfigurationError for a newer one."""
+    (found,) = await line.ask(("HGET", line.names.meta, "schema"))
+    if found is None:
+        return 0
+    _require_known(found)
+    return int(found)
+
+
 async def probe(line: Line) -> None:
     """Return if the server would accept a write now, from us and to as many replicas as are waited for."""
     await line.run(_PROBE, ())

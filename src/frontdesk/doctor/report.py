@@ -1,0 +1,55 @@
+"""All checks at once: what they find, worst first, and what that means to whoever runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
+from typing import Final
+
+import msgspec
+
+from frontdesk.doctor import files, secret, settings, site, storage
+from frontdesk.doctor.kinds import SEVERITIES, Finding, Kind, Severity
+from frontdesk.doctor.observed import Observations, Unseen
+
+_ROOMS: Final[tuple[ModuleType, ...]] = (secret, settings, files, storage, site)
+
+CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
+    {kind.code: kind for room in _ROOMS for kind in vars(room).values() if isinstance(kind, Kind)}
+)
+"""Every finding that there is, by its code. docs/doctor.md has a row for each."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found, worst first, and what could not be looked at."""
+
+    findings: tuple[Finding, ...]
+    unseen: tuple[Unseen, ...]
+
+    def count(self, severity: Severity) -> int:
+        """How many findings are of this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def status(self, fail_on: Severity) -> int:
+        """The exit status: 1 for a finding at least as bad as `fail_on`, else 2 if something could not be looked at,
+        else 0."""
+        bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+        if any(finding.severity in bad for finding in self.findings):
+            return 1
+        return 2 if self.unseen else 0
+
+
+def examine(seen: Observations) -> Report:
+    """Every check on what was seen. The same finding is told once, however many checks come to it."""
+    checks = (secret.of_secrets, settings.of_settings, files.of_files, storage.of_store, site.of_site)
+    found: dict[tuple[str, str], Finding] = {}
+    for check in checks:
+        for finding in check(seen):
+            key = (finding.code, "" if finding.code in _ONCE else finding.seen)
+            found.setdefault(key, finding)
+    ordered = sorted(found.values(), key=lambda finding: SEVERITIES.index(finding.severity))
+    return Report(findings=tuple(ordered), unseen=seen.unseen)
+
+
+_ONCE: Final = frozenset({settings.OPEN_METRICS.code})
+"""Settings and probe both come to it."""
