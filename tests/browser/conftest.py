@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from frontdesk.clock import AdjustableClock
 from tests.browser.serving import Certificate, Elsewhere, Served
+from tests.browser.sites import LosingProxy, Site, application
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -55,4 +57,24 @@ def served_by_tls(tmp_path: Path, certificate: Certificate) -> Iterator[Served]:
 def elsewhere(certificate: Certificate) -> Iterator[Elsewhere]:
     """Somebody else's server, under every other name."""
     with Elsewhere(certificate) as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> AdjustableClock:
+    """The clock of the application, moved by hand."""
+    return AdjustableClock()
+
+
+@pytest.fixture
+def site(tmp_path: Path, clock: AdjustableClock) -> Iterator[Site]:
+    """An application with a desk, whose pages load the client."""
+    with Site(application(tmp_path, clock)) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(site: Site) -> Iterator[LosingProxy]:
+    """In front of it, on the way."""
+    with LosingProxy(site) as running:
         yield running

@@ -47,6 +47,8 @@ def play(scenario: Scenario, *, url: str = "http://localhost", **settings: Any) 
         ("/auth/me", 401, "application/problem+json"),
         ("/.well-known/jwks.json", 200, "application/jwk-set+json"),
         ("/auth/jwks.json", 200, "application/jwk-set+json"),
+        ("/frontdesk.js", 200, "text/javascript"),
+        ("/auth/frontdesk.js", 200, "text/javascript"),
         ("/nothing", 404, "application/problem+json"),
         ("/auth/nothing", 404, "application/problem+json"),
         ("/auth", 404, "application/problem+json"),
@@ -67,7 +69,12 @@ def test_each_path_has_its_answer(path: str, status: int, kind: str) -> None:
 
 def test_aliases_say_what_the_api_says() -> None:
     async def scenario(client: httpx.AsyncClient, app: Application) -> None:
-        for alias, path in (("/healthz", "/auth/health"), ("/.well-known/jwks.json", "/auth/jwks.json")):
+        aliases = {
+            "/healthz": "/auth/health",
+            "/.well-known/jwks.json": "/auth/jwks.json",
+            "/frontdesk.js": "/auth/frontdesk.js",
+        }
+        for alias, path in aliases.items():
             assert (await client.get(alias)).content == (await client.get(path)).content
             refused = await client.post(alias)
             assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")

@@ -20,7 +20,16 @@ from frontdesk.endpoints.carriers import (
     signed_cookies,
 )
 from frontdesk.endpoints.gate import Gate, session_of, unavailable
-from frontdesk.endpoints.http import NOSNIFF, Request, Response, empty_response, json_response, members, problem
+from frontdesk.endpoints.http import (
+    NOSNIFF,
+    Request,
+    Response,
+    empty_response,
+    has_seen,
+    json_response,
+    members,
+    problem,
+)
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.sign_in import Origin, SignInOptions
 
@@ -231,14 +240,9 @@ async def jwks(gate: Gate, request: Request) -> Response:
     body = f'{{"keys":[{",".join(gate.desk.keys.public())}]}}'.encode()
     tag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
     caching = ((b"cache-control", b"public, max-age=900"), (b"etag", tag), NOSNIFF)
-    if _has_seen(request, tag):
+    if has_seen(request, tag):
         return Response(status=304, headers=caching)
     return Response(status=200, headers=((b"content-type", b"application/jwk-set+json"), *caching), body=body)
-
-
-def _has_seen(request: Request, tag: bytes) -> bool:
-    given = b",".join(value for name, value in request.headers if name == b"if-none-match")
-    return any(each.strip().removeprefix(b"W/") in {tag, b"*"} for each in given.split(b","))
 
 
 async def health(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - every handler has this shape

@@ -102,6 +102,12 @@ def empty_response(status: int = 204, *, cookies: CookieChanges | None = None) -
     return Response(status=status, headers=(NO_STORE, NOSNIFF), cookies=cookies or CookieChanges())
 
 
+def has_seen(request: Request, tag: bytes) -> bool:
+    """Whether the client holds what the entity tag `tag` names, by its `If-None-Match` (RFC 9110 §13.1.2)."""
+    given = b",".join(value for name, value in request.headers if name == b"if-none-match")
+    return any(each.strip().removeprefix(b"W/") in {tag, b"*"} for each in given.split(b","))
+
+
 def problem_document(refusal: Refusal) -> dict[str, Any]:
     """The members of a problem document (RFC 9457) for a refusal.
 

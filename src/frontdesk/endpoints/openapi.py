@@ -121,6 +121,8 @@ class Description:
         success: Json = {"description": HTTPStatus(route.status).phrase}
         if route.answer is not None:
             success["content"] = {route.answer_type: {"schema": self._shapes[route.answer]}}
+        elif route.answer_type != _JSON:
+            success["content"] = {route.answer_type: {"schema": {"type": "string"}}}
         hosts = ("host_unknown",) if self._settings.hosts else ()
         responses = {str(route.status): success, **self.problems((*route.refusals, *_EVERYWHERE, *hosts))}
         for status, shape in route.otherwise.items():

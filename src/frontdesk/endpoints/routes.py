@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from frontdesk.core.services import ServiceScope
-from frontdesk.endpoints import api, bodies, revocations
+from frontdesk.endpoints import api, bodies, browser_client, revocations
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import BODY_LIMIT, Request, Response, problem
 from frontdesk.errors import OverloadedError, Refusal, StoreError
@@ -113,6 +113,10 @@ ROUTES: Final = (
     Route(
         method="GET", path="/jwks.json", handler=api.jwks, summary="The public keys",
         answer=bodies.KeySetBody, answer_type="application/jwk-set+json", otherwise={304: None},
+    ),
+    Route(
+        method="GET", path="/frontdesk.js", handler=browser_client.script, summary="The client for browsers",
+        answer_type="text/javascript", otherwise={304: None},
     ),
     Route(
         method="GET", path="/health", handler=api.health, summary="Whether the desk can answer",

@@ -1,4 +1,4 @@
-"""What the server answers where: the API below its prefix, the pages, two aliases, its figures, its description in
+"""What the server answers where: the API below its prefix, the pages, some aliases, its figures, its description in
 development mode, 404 for the rest."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from frontdesk.server.metrics import CONTENT_TYPE, Metrics
 _logger = logging.getLogger("frontdesk")
 
 _ALIASES: Final[Mapping[str, str]] = MappingProxyType(
-    {"/healthz": "/health", "/.well-known/jwks.json": "/jwks.json"},
+    {"/healthz": "/health", "/.well-known/jwks.json": "/jwks.json", "/frontdesk.js": "/frontdesk.js"},
 )
 _TWO_YEARS: Final[Header] = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 _EVERYWHERE: Final[tuple[Header, ...]] = (
