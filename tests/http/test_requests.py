@@ -105,8 +105,10 @@ def test_head_has_the_headers_of_get_and_no_content(client: Client) -> None:
     for path in ("/auth/me", "/auth/jwks.json", "/auth/health"):
         get, head = client.get(path), client.head(path)
         assert head.status_code == get.status_code == 200
-        assert head.headers == get.headers
         assert head.content == b""
+        if path == "/auth/health":  # the lag that it tells has moved on, and may have a digit more
+            del get.headers["content-length"], head.headers["content-length"]
+        assert head.headers == get.headers
 
 
 def test_answers_of_the_api_are_never_pages(client: Client) -> None:
