@@ -14,7 +14,7 @@ import msgspec
 from frontdesk.core.cookie_facts import cookie_facts
 from frontdesk.core.cookies import Flaw
 from frontdesk.core.envelope import Presented
-from frontdesk.core.explanation import ALLOWED, Explanation, Fact, Value, fact, shown
+from frontdesk.core.explanation import ALLOWED, Explanation, Fact, Value, shown
 from frontdesk.core.origin import Allowed, AllowedBy, Denied, DeniedBy
 from frontdesk.core.rotation import Decision
 from frontdesk.core.services import ServiceScope
@@ -85,6 +85,8 @@ class _Inquiry:
 
     async def _code(self) -> str:
         gate, request = self._gate, self._request
+        if not self._route.gated:
+            return self._by_route(Refusal("not_signed_in"))
         if gate.settings.hosts and not self._host_is_served():
             return "host_unknown"
         if self._route.service is not None:
@@ -101,7 +103,7 @@ class _Inquiry:
                 return await self._of_refresh(presented)
             result = await self._who(presented)
             if self._route.asks == "sign_out":
-                return await self._of_sign_out(presented, result)
+                return await self._of_sign_out(presented)
         except (StoreError, OverloadedError) as error:
             result = unavailable(error)
             self._cause = self._add("store_failed", "The store could not be asked, so nothing is granted.")
@@ -217,7 +219,8 @@ class _Inquiry:
     async def _who(self, presented: Presented) -> Principal | Refusal:
         outcome: Authenticated | Refusal = presented.flaw
         if presented.credential is not None:
-            look = await self._gate.desk.witness.look(presented.credential, presented.transport)
+            strict = self._route.strict or self._route.asks == "refresh"
+            look = await self._gate.desk.witness.look(presented.credential, presented.transport, strict=strict)
             self._is_holder = look.is_holder
             self._take(look.facts)
             outcome = look.outcome
@@ -337,8 +340,7 @@ class _Inquiry:
             self._add("policy_signed_in", sentence)
             return self._decide(place, ALLOWED if look.refusal is None else look.refusal.code)
         if isinstance(presented.refresh, Flaw):
-            for code in ("cookie_duplicate", "cookie_value_malformed"):
-                self._cause = self._place(code, presented.names.refresh) or self._cause
+            self._cause = self._flawed(presented.names.refresh)
             return self._decide(self._cause, presented.refresh.value)
         result = await self._who(presented)
         place = self._add("policy_signed_in", sentence)
@@ -349,11 +351,9 @@ class _Inquiry:
             return self._decide(place, "credential_invalid")
         return self._decide(place, ALLOWED)
 
-    async def _of_sign_out(self, presented: Presented, result: Principal | Refusal) -> str:
+    async def _of_sign_out(self, presented: Presented) -> str:
         """As `POST /auth/logout`: any authentic token names the session that ends, an expired or ended one, too."""
         place = self._add("policy_signed_in", "The route takes any authentic token of the session that is to end.")
-        if not isinstance(result, Refusal):
-            return self._decide(place, ALLOWED)
         refusal: Refusal = presented.flaw
         tokens = [] if presented.credential is None else [(presented.credential, presented.transport)]
         if isinstance(presented.refresh, bytes):

@@ -67,7 +67,8 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: asked one after another, of whoever is signed in. protected: the desk turns nobody's requests away before
     the route is reached. sets_cookies: the answer may sign somebody in, so the origin counts without a cookie, too.
     service: for other programs with this scope. refusal: no route takes the request, `not_found` or
-    `method_not_allowed`.
+    `method_not_allowed`. gated: the request passes the gate first; else nothing of what came along is looked at.
+    strict: the store is asked in any case.
     """
 
     asks: Asks = "unknown"
@@ -76,6 +77,8 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     sets_cookies: bool = False
     service: ServiceScope | None = None
     refusal: Literal["", "not_found", "method_not_allowed"] = ""
+    gated: bool = True
+    strict: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

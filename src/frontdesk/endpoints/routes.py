@@ -52,7 +52,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         """What this operation asks, to explain a request for it."""
         other: dict[str, Asks] = {"/refresh": "refresh", "/logout": "sign_out"}
         asks = other.get(self.path, "signed_in" if self.signed_in else "nothing")
-        return RoutePolicy(asks=asks, sets_cookies=self.sets_cookies, service=self.service)
+        return RoutePolicy(
+            asks=asks,
+            sets_cookies=self.sets_cookies,
+            service=self.service,
+            gated=self.signed_in or self.sets_cookies or self.service is not None,
+            strict=self.path.startswith("/sessions"),
+        )
 
 
 _BODY: Final = ("cross_origin", "body_too_large", "content_type_unsupported", "body_not_parseable", "body_invalid")
@@ -205,8 +211,8 @@ def policies_with_api(settings: EdgeSettings, beyond: Policies) -> Policies:
             return beyond(asked)
         methods = find(asked.path[len(settings.prefix) :], settings)
         if methods is None:
-            return RoutePolicy(refusal="not_found")
+            return RoutePolicy(refusal="not_found", gated=False)
         route = methods.get("GET" if asked.method == "HEAD" else asked.method)
-        return RoutePolicy(refusal="method_not_allowed") if route is None else route.policy
+        return RoutePolicy(refusal="method_not_allowed", gated=False) if route is None else route.policy
 
     return policy_of

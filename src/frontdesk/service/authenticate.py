@@ -128,15 +128,15 @@ class Authenticator:
 
         strict: the answer rests on the store as it is after this call, and carries the row.
         """
-        del strict  # it always is
         self.counts.local += 1
-        outcome = (await self.observe(credential, transport)).outcome
+        outcome = (await self.observe(credential, transport, strict=strict)).outcome
         if isinstance(outcome, Authenticated) and outcome.session is not None:
             self._used(outcome.session, self._clock.now())
         return outcome
 
-    async def observe(self, credential: bytes, transport: Transport) -> Observation:
+    async def observe(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Observation:
         """What `check` answers and what that rests on. Nothing is recorded, counted or remembered by it."""
+        del strict  # it always is
         now = self._clock.now()
         if not credential.startswith(WITHOUT_KEY):
             await self._keys.catch_up()

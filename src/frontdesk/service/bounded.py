@@ -109,12 +109,12 @@ class BoundedAuthenticator(Authenticator):
             claim = self._read(credential, now)
         return claim if isinstance(claim, Refusal) else await self._decide_by_row(credential, claim, transport)
 
-    async def observe(self, credential: bytes, transport: Transport) -> Observation:
-        seen = self._observe_now(credential, transport)
+    async def observe(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Observation:
+        seen = None if strict else self._observe_now(credential, transport)
         if seen is not None:
             return seen
         await self._follower.start()
-        if self._freshness == "bounded":
+        if not strict and self._freshness == "bounded":
             seen = self._observe_now(credential, transport)
             if seen is not None:
                 return seen

@@ -116,10 +116,10 @@ class Witness:
         self._clock = clock
         self._follower = follower
 
-    async def look(self, credential: bytes, transport: Transport) -> Look:
+    async def look(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Look:
         """Judge a credential as `Desk.authenticate` does, and say what that rests on. Raises StoreError."""
         fresh = self._freshness()  # before it is asked: asking the store may bring the log up to date
-        seen = await self._authenticator.observe(credential, transport)
+        seen = await self._authenticator.observe(credential, transport, strict=strict)
         known = await self._identified(credential, transport)
         owner = known if isinstance(known, Session) else None
         facts = [_kind(credential), *self._authenticity(credential, seen, owner)]
