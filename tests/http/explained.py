@@ -62,7 +62,7 @@ def bearer(held: Mapping[str, str]) -> Headers:
 def explained(client: Client, headers: Headers, credential: str = "", **query: str) -> dict[str, Any]:
     """What `/auth/explain` says of a request with these headers."""
     shown = [(SERVICE_HEADER, credential.encode())] if credential else []
-    answer = client.get("/auth/explain", params=query, headers=[*headers, *shown])  # type: ignore[arg-type]
+    answer = client.get("/auth/explain", params=query, headers=[*headers, *shown])
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
     assert "set-cookie" not in answer.headers
