@@ -279,7 +279,7 @@ STATES: Mapping[str, State] = {
     "a navigation of a bearer client": _of_a_bearer_client,
     "a navigation with a spent refresh token": _spent(navigating=True),
     "a spent refresh token": _spent(navigating=False),
-    "a refresh token that is ahead of its row": _rolled_back,
+    "a refresh token from ahead": _rolled_back,
     "a session that was idle": _later(_cookie(), days=8),
     "a session at its limit": _later(_cookie(credential="session"), days=31),
     "signed out": _ended("signed_out"),

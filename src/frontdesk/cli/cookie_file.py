@@ -30,11 +30,11 @@ class Cookie(NamedTuple):
 def read_jar(text: str) -> list[Cookie]:
     """The cookies of a jar, in its order. ValueError, with the number of the line, for what is none."""
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         is_cookie = line.startswith(_HTTP_ONLY)
         if not line.strip() or (line.startswith("#") and not is_cookie):
             continue
-        fields = line.removeprefix(_HTTP_ONLY).split("\t")
+        fields = line.rstrip("\r").removeprefix(_HTTP_ONLY).split("\t")
         if len(fields) != _FIELDS or not fields[4].isascii() or not fields[4].isdigit():
             raise ValueError(f"line {number} is no cookie: {_FIELDS} fields with tabs between them are expected")
         domain, subdomains, path, secure, expires, name, value = fields

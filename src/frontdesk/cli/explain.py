@@ -156,14 +156,19 @@ def _read(status: int, body: bytes) -> Explained:
 
 
 def _content(file: Path, what: str) -> str:
+    """What a file holds, byte for byte: a header may hold what is no text."""
     try:
-        if str(file) == "-":
-            return sys.stdin.read(_LARGEST_FILE)
-        if file.stat().st_size > _LARGEST_FILE:
-            raise _CannotAsk(f"{file} is too large for {what}")
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise _CannotAsk(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        raw = sys.stdin.buffer.read(_LARGEST_FILE + 1) if str(file) == "-" else _first_of(file)
+    except OSError as error:
+        raise _CannotAsk(f"{file} cannot be read: {error.strerror}") from None
+    if len(raw) > _LARGEST_FILE:
+        raise _CannotAsk(f"{file} is too large for {what}")
+    return raw.decode("latin-1")
+
+
+def _first_of(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_LARGEST_FILE + 1)
 
 
 def _cookies(file: Path | None, parts: SplitResult, target: str) -> Headers:
@@ -184,10 +189,10 @@ def _headers(file: Path | None) -> Headers:
 
 
 def _lines_of(file: Path, text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        match = _HEADER.fullmatch(line.rstrip())
+        match = _HEADER.fullmatch(line.rstrip("\r \t"))
         if match is None:
             raise _CannotAsk(f"{file}: line {number} is no header; write Name: value")
         if match[1].lower() not in {"host", "connection", "content-length", "transfer-encoding"}:
@@ -224,7 +229,8 @@ def _show(told: Explained, about: str) -> None:
     say(_verdict(told.code))
     cause = REFUSALS.get(told.code)
     if cause is not None:
-        show(_pairs([("do", cause.advice), ("docs", f"errors.md#{told.code}")]))
+        rows = [("says", CODES[told.code].title), ("do", cause.advice), ("docs", f"errors.md#{told.code}")]
+        show(_pairs(rows))
     if not isinstance(told.facts, tuple):
         note("the facts are told to the session's holder, or to a service with the scope explain (--service-file)")
 
@@ -245,7 +251,7 @@ def _verdict(code: str) -> str:
     if code == "allowed":
         return "allowed"
     known = CODES.get(code)
-    return f"refused: {printable(code)}" if known is None else f"refused: {code}, {known.status}: {known.title}"
+    return f"refused: {printable(code)}" if known is None else f"refused: {code}, answered with {known.status}"
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> Table:

@@ -188,7 +188,7 @@ class _Inquiry:
     def _flawed(self, chosen: bytes | None) -> int | None:
         """The place of the fact that says why the cookies hold no credential."""
         if chosen is None:
-            return self._add("credential_absent", "No credential came along, in no envelope.")
+            return self._add("credential_absent", "No credential came along.")
         for code in ("cookie_duplicate", "cookie_value_malformed", "cookie_of_other_kind"):
             place = self._place(code, chosen)
             if place is not None:
@@ -236,7 +236,12 @@ class _Inquiry:
             presented.refresh, "cookie", name_bytes=len(presented.names.access)
         )
         self._is_holder = self._is_holder or look.is_holder
-        self._facts += look.facts
+        for each in look.facts:
+            known = self._place("generation") if each.code == "generation" else None
+            if known is None:
+                self._facts.append(each)
+            else:
+                self._facts[known] = each  # it says how the token stands to that, too
         return look
 
     async def _tell_of_refresh(self, presented: Presented) -> None:

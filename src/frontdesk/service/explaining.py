@@ -48,12 +48,12 @@ _ENDED: Final[Mapping[EndReason, str]] = MappingProxyType(
 )
 _FORESEEN: Final[Mapping[Outcome, str]] = MappingProxyType(
     {
-        Outcome.ENDED: "Presented now, it brings nothing: the session has ended.",
-        Outcome.RECOVERED: "Presented now, it brings an access token; the store has forgotten this generation.",
-        Outcome.RENEWED: "Presented now, it brings an access token and stays the refresh token.",
-        Outcome.ROTATED: "Presented now, it brings an access token and the next refresh token.",
-        Outcome.REISSUED: "Presented now, it brings an access token and another refresh token (a late retry).",
-        Outcome.REUSED: "Presented now, it ends the session: its number was replaced, and it proves two holders.",
+        Outcome.ENDED: "The refresh token would bring nothing now: the session has ended.",
+        Outcome.RECOVERED: "The refresh token would bring an access token now; the store has forgotten its generation.",
+        Outcome.RENEWED: "The refresh token would bring an access token now, and stay the refresh token.",
+        Outcome.ROTATED: "The refresh token would bring an access token now, and the next refresh token.",
+        Outcome.REISSUED: "The refresh token would bring an access token now, and another refresh token.",
+        Outcome.REUSED: "The refresh token would end the session now: its generation was replaced, and it has two holders.",
     }
 )
 # Which fact a refusal rests on: the first of these that was found.
@@ -314,10 +314,8 @@ def _generation(session: Session, token: bytes) -> Fact:
 
 def _presented(outcome: Decision | Refusal) -> Fact:
     if isinstance(outcome, Decision):
-        return fact(
-            "refresh_foreseen", f"The refresh token: {_FORESEEN[outcome.outcome]}", outcome=outcome.outcome.value
-        )
-    sentence = f"The refresh token: presented now, it is refused: {outcome.detail or outcome.title}"
+        return fact("refresh_foreseen", _FORESEEN[outcome.outcome], outcome=outcome.outcome.value)
+    sentence = f"The refresh token would be refused now: {outcome.detail or outcome.title}"
     return fact("refresh_foreseen", sentence, outcome=outcome.code)
 
 
