@@ -52,9 +52,7 @@ GATE: Mapping[str, Refused] = {
     "session_idle": Refused("a session that was idle", "GET", "/dashboard", "limit_idle"),
     "session_replaced": Refused("replaced", "GET", "/dashboard", "session_over"),
     "refresh_reused": Refused("a navigation with a spent refresh token", "GET", "/dashboard", "refresh_foreseen"),
-    "store_rolled_back": Refused(
-        "a refresh token that is ahead of its row", "POST", "/auth/refresh", "refresh_foreseen"
-    ),
+    "store_rolled_back": Refused("a refresh token from ahead", "POST", "/auth/refresh", "refresh_foreseen"),
     "service_unknown": Refused("a session token", "GET", "/auth/revocations", "service_refused"),
     "service_scope_missing": Refused("a service that may not", "GET", "/auth/revocations", "service_refused"),
     "cross_origin": Refused("another site", "POST", "/transfer", "origin_denied"),

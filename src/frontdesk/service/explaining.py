@@ -53,7 +53,7 @@ _FORESEEN: Final[Mapping[Outcome, str]] = MappingProxyType(
         Outcome.RENEWED: "The refresh token would bring an access token now, and stay the refresh token.",
         Outcome.ROTATED: "The refresh token would bring an access token now, and the next refresh token.",
         Outcome.REISSUED: "The refresh token would bring an access token now, and another refresh token.",
-        Outcome.REUSED: "The refresh token would end the session now: its generation was replaced, and it has two holders.",
+        Outcome.REUSED: "The refresh token would end the session now: it was replaced, and has two holders.",
     }
 )
 # Which fact a refusal rests on: the first of these that was found.
