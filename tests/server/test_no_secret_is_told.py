@@ -63,7 +63,7 @@ def _careless(headers: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]
     yield [*headers, ("origin", f"https://{value}.example"), ("sec-fetch-site", value)]
 
 
-QUERIES = (
+QUERIES: tuple[dict[str, str], ...] = (
     {},
     {"path": "/auth/me"},
     {"path": "/auth/sessions", "method": "DELETE"},

@@ -78,9 +78,12 @@ class _Inquiry:
         self._cause: int | None = None
         """The place of the fact that nobody's being signed in rests on."""
         self._is_holder = False
+        self._has_looked = False
 
     async def told(self) -> Told:
         code = await self._code()
+        if not self._has_looked and code != "host_unknown":
+            await self._recognise()
         return Told(Explanation(code=code, facts=tuple(self._facts)), self._is_holder)
 
     async def _code(self) -> str:
@@ -217,6 +220,7 @@ class _Inquiry:
         return self._decide(place, refusal_of(verdict).code)
 
     async def _who(self, presented: Presented) -> Principal | Refusal:
+        self._has_looked = True
         outcome: Authenticated | Refusal = presented.flaw
         if presented.credential is not None:
             strict = self._route.strict or self._route.asks == "refresh"
@@ -230,8 +234,21 @@ class _Inquiry:
             await self._tell_of_refresh(presented)
         return outcome if isinstance(outcome, Refusal) else outcome.principal
 
+    async def _recognise(self) -> None:
+        """Something else decided before anybody asked who it is: then only that matters, to know who may see it."""
+        presented = self._gate.reception.receive(self._request)
+        witness = self._gate.desk.witness
+        try:
+            if presented.credential is not None:
+                self._is_holder = (await witness.look(presented.credential, presented.transport)).is_holder
+            if not self._is_holder and isinstance(presented.refresh, bytes):
+                self._is_holder = (await witness.look_at_refresh(presented.refresh, "cookie")).is_holder
+        except (StoreError, OverloadedError):
+            self._is_holder = False  # a stranger, as far as can be said
+
     async def _look_at_refresh(self, presented: Presented) -> RefreshLook:
         assert isinstance(presented.refresh, bytes)
+        self._has_looked = True
         look = await self._gate.desk.witness.look_at_refresh(
             presented.refresh, "cookie", name_bytes=len(presented.names.access)
         )
