@@ -207,15 +207,15 @@ class _Inquiry:
             why = "no cookie of ours decides" if not presented.by_cookie else f"{shown(request.method)} changes nothing"
             self._add("origin_not_asked", f"Where the request comes from need not be asked: {why}.")
             return None
-        values: dict[str, Value] = {"method": shown(request.method), "scheme": shown(request.scheme)}
-        for name, sent in verdict.rests_on:
-            values[name] = ", ".join(map(shown, sent)) if sent else "(absent)"
+        sent = {name: shown(b", ".join(values)) if values else "(absent)" for name, values in verdict.rests_on}
+        values: dict[str, Value] = {"method": shown(request.method), "scheme": shown(request.scheme), **sent}
+        because = _REASONS[verdict.reason] + "".join(f"; {name}: {value}" for name, value in sent.items())
         if isinstance(verdict, Allowed):
-            sentence = f"The request may act with a cookie: {_REASONS[verdict.reason]}."
+            sentence = f"The request may act with a cookie: {because}."
             self._add("origin_allowed", sentence, reason=verdict.reason, **values)
             return None
         assert isinstance(verdict, Denied)
-        sentence = f"The request may not act with a cookie: {_REASONS[verdict.reason]}."
+        sentence = f"The request may not act with a cookie: {because}."
         place = self._add("origin_denied", sentence, reason=verdict.reason, **values)
         return self._decide(place, refusal_of(verdict).code)
 

@@ -267,7 +267,9 @@ def _kind(credential: bytes) -> Fact:
 
 def _found(session: Session, now: datetime) -> Fact:
     age = now - session.created_at
-    sentence = f"Its session is {session.id}, made {_span(age)} ago for {session.credential} over {session.transport}."
+    sentence = (
+        f"The session {session.id}, for {session.credential} over {session.transport}, was made {_span(age)} ago."
+    )
     return fact(
         "session_found",
         sentence,
