@@ -1,9 +1,10 @@
 """Transcripts: commands as they are typed, what they print, how they end.
 
-A line `$ frontdesk …` is a command; `<file` is its standard input. The lines below it are what it prints; those that
-begin with `! ` come on stderr, and `...` at the end of the last stands for all that follows. `? 1` is its exit status,
-0 where nothing is said. `$ sign-in …` stands for a sign-in elsewhere; `>file` keeps its session or access token, and
-`file.refresh` its refresh token. Of a command `>file` keeps what it prints. `$ curl …` is run. `# ` begins a remark, `-- name --` a file, up to the next one.
+A line `$ frontdesk …` is a command; `<file` is its standard input, `>file` keeps what it prints. The lines below it are
+what it prints; those that begin with `! ` come on stderr, and `...` at the end of the last stands for all that follows.
+`? 1` is its exit status, 0 where nothing is said. `$ curl …` is run. `$ sign-in …` stands for a sign-in
+elsewhere; `>file` keeps its session or access token, and `file.refresh` its refresh token. `# ` begins a remark,
+`-- name --` a file, up to the next one.
 
 Random ids, credentials of services and moments are told by their shape. An id that a command printed may be used in
 later commands as it is written there. The working directory is written /srv/desk.

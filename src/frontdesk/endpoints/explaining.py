@@ -207,7 +207,9 @@ class _Inquiry:
             why = "no cookie of ours decides" if not presented.by_cookie else f"{shown(request.method)} changes nothing"
             self._add("origin_not_asked", f"Where the request comes from need not be asked: {why}.")
             return None
-        sent = {name: shown(b", ".join(values)) if values else "(absent)" for name, values in verdict.rests_on}
+        sent: dict[str, Value] = {
+            name: shown(b", ".join(values)) if values else "(absent)" for name, values in verdict.rests_on
+        }
         values: dict[str, Value] = {"method": shown(request.method), "scheme": shown(request.scheme), **sent}
         because = _REASONS[verdict.reason] + "".join(f"; {name}: {value}" for name, value in sent.items())
         if isinstance(verdict, Allowed):

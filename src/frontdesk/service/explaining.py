@@ -267,9 +267,8 @@ def _kind(credential: bytes) -> Fact:
 
 def _found(session: Session, now: datetime) -> Fact:
     age = now - session.created_at
-    sentence = (
-        f"The session {session.id}, for {session.credential} over {session.transport}, was made {_span(age)} ago."
-    )
+    carried = f"{session.credential} over {session.transport}"
+    sentence = f"The session {session.id}, for {carried}, was made {_span(age)} ago."
     return fact(
         "session_found",
         sentence,
