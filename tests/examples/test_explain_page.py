@@ -16,6 +16,7 @@ from frontdesk.core.explanation import LINKS
 from frontdesk.core.services import SERVICE_SCOPES
 from frontdesk.endpoints.explain import SERVICE_HEADER
 from frontdesk.testing import Client
+from scripts.site.links import anchors
 from tests.cli.transcript import play, steps_of
 from tests.requirements import ROOT
 from tests.server.processes import PASSWORD, Server, run_cli
@@ -25,14 +26,6 @@ PAGE = (DOCS / "explain.md").read_text(encoding="utf-8")
 TRANSCRIPT = "\n".join(re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL))
 [SAMPLE] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 PORT = "48000"
-
-
-def slugs(page: Path) -> set[str]:
-    """The anchors of a page: its headings as they are linked to, and those that it writes itself."""
-    text = page.read_text(encoding="utf-8")
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
-    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    return made | set(re.findall(r'<a id="([^"]+)"></a>', text))
 
 
 def test_the_transcripts_are_what_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,4 +73,4 @@ def test_the_page_names_header_and_scope() -> None:
 @pytest.mark.parametrize("link", sorted(set(LINKS.values())))
 def test_a_link_of_a_fact_leads_somewhere(link: str) -> None:
     file, _, anchor = link.partition("#")
-    assert anchor in slugs(DOCS / file), link
+    assert anchor in anchors((DOCS / file).read_text(encoding="utf-8")), link

@@ -25,10 +25,8 @@ from frontdesk.clock import SystemClock
 from frontdesk.core.causes import REFUSALS, TOKENS, Cause
 from frontdesk.core.origin import is_loopback
 from frontdesk.endpoints.bodies import Explained, ExplainedFact
-from frontdesk.endpoints.explain import SERVICE_HEADER
+from frontdesk.endpoints.explain import CREDENTIAL_VARIABLE, SERVICE_HEADER
 from frontdesk.errors import CODES
-
-CREDENTIAL_VARIABLE: Final = "FRONTDESK_EXPLAIN_CREDENTIAL"
 
 _MISUSE: Final = 2
 _PATIENCE: Final = 10.0
@@ -129,9 +127,8 @@ def _ask(parts: SplitResult, target: str, headers: Headers) -> Explained:
         for name, value in headers:
             connection.putheader(name, value.encode("latin-1"))
         connection.endheaders()
-        response = connection.getresponse()
-        body = response.read(_LARGEST_ANSWER)
-        return _read(response.status, body)
+        with connection.getresponse() as response:
+            return _read(response.status, response.read(_LARGEST_ANSWER))
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise _CannotAsk(f"{parts.netloc} cannot be asked: {error}") from None
     finally:
