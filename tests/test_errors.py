@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from frontdesk.core.causes import REFUSALS, TOKENS, Cause
 from frontdesk.core.sessions import END_REASONS
 from frontdesk.errors import CODES, Refusal
 from frontdesk.jose.codes import TOKEN_CODES
@@ -14,7 +16,7 @@ from tests.requirements import ROOT
 
 _DOCUMENT = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 _HTTP, _TOKENS = _DOCUMENT.split("## Why a token is refused")
-_ROW = re.compile(r"^\| `(\w+)` \| (?:(\d{3}) \| )?", re.MULTILINE)
+_ROW = re.compile(r"^\| (?:<a id=\"\w+\"></a>)?`(\w+)` \| (?:(\d{3}) \| )?", re.MULTILINE)
 
 
 def _sources() -> list[Path]:
@@ -30,10 +32,22 @@ def test_the_document_lists_every_token_code() -> None:
     assert {code for code, _ in _ROW.findall(_TOKENS)} == set(TOKEN_CODES)
 
 
+@pytest.mark.parametrize(("part", "causes"), [(_HTTP, REFUSALS), (_TOKENS, TOKENS)], ids=["refusals", "tokens"])
+def test_what_a_code_means_is_told_in_the_same_words_everywhere(part: str, causes: Mapping[str, Cause]) -> None:
+    rows = re.findall(r"^\| (?:<a id=\"\w+\"></a>)?`(\w+)` \| (?:\d{3} \| )?(.+?) \| (.+?) \|$", part, re.MULTILINE)
+    assert [(code, Cause(when, advice)) for code, when, advice in rows] == list(causes.items())
+
+
+def test_every_code_has_an_anchor_to_link_to() -> None:
+    anchors = re.findall(r"<a id=\"(\w+)\"></a>`(\w+)`", _DOCUMENT)
+    assert all(anchor == code for anchor, code in anchors)
+    assert sorted(code for code, _ in anchors) == sorted({*CODES, *TOKEN_CODES})
+
+
 def test_every_code_is_said_somewhere_and_no_other_is() -> None:
     said: set[str] = set()
     for source in _sources():
-        if source.name == "errors.py":
+        if source.name in {"errors.py", "causes.py"}:
             continue
         said |= set(re.findall(r'"([a-z]+(?:_[a-z]+)+|overloaded)"', source.read_text(encoding="utf-8")))
     # Said by the edge itself for what nobody foresaw.

@@ -1,9 +1,10 @@
 """Transcripts: commands as they are typed, what they print, how they end.
 
-A line `$ frontdesk …` is a command; `<file` is its standard input. The lines below it are what it prints; those that
-begin with `! ` come on stderr, and `...` at the end of the last stands for all that follows. `? 1` is its exit status,
-0 where nothing is said. `$ sign-in …` stands for a sign-in elsewhere; `>file` keeps its session or access token, and
-`file.refresh` its refresh token. `# ` begins a remark, `-- name --` a file, up to the next one.
+A line `$ frontdesk …` is a command; `<file` is its standard input, `>file` keeps what it prints. The lines below it are
+what it prints; those that begin with `! ` come on stderr, and `...` at the end of the last stands for all that follows.
+`? 1` is its exit status, 0 where nothing is said. `$ curl …` is run. `$ sign-in …` stands for a sign-in
+elsewhere; `>file` keeps its session or access token, and `file.refresh` its refresh token. `# ` begins a remark,
+`-- name --` a file, up to the next one.
 
 Random ids, credentials of services and moments are told by their shape. An id that a command printed may be used in
 later commands as it is written there. The working directory is written /srv/desk.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,12 +112,19 @@ def _run(command: str, ids: dict[str, str], directory: Path) -> tuple[str, str, 
         for name in kept:
             _keep(signed, directory / name)
         return "", "", 0
+    if words[0] == "curl":
+        done = subprocess.run(words, cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout, done.stderr, done.returncode
     assert words[0] == "frontdesk", command
     stdin = "".join((directory / word[1:]).read_text() for word in words if word.startswith("<"))
-    given = [word for word in words[1:] if not word.startswith("<")]
+    given = [word for word in words[1:] if not word.startswith(("<", ">"))]
     result = CliRunner().invoke(app, given, input=stdin, env=ENVIRON, prog_name="frontdesk")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
+    for word in words:
+        if word.startswith(">"):
+            (directory / word[1:]).write_text(result.stdout)
+            return "", result.stderr.replace(str(directory), _DIRECTORY), result.exit_code
     return result.stdout, result.stderr.replace(str(directory), _DIRECTORY), result.exit_code
 
 

@@ -113,4 +113,4 @@ def test_a_service_shows_neither_its_digest_nor_its_realm() -> None:
 
 
 def test_the_scopes_are_named_in_one_place() -> None:
-    assert get_args(ServiceScope) == SERVICE_SCOPES == ("revocations", "revoke", "metrics")
+    assert get_args(ServiceScope) == SERVICE_SCOPES == ("revocations", "revoke", "metrics", "explain")

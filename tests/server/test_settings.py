@@ -74,6 +74,7 @@ def test_a_missing_default_file_is_no_fault_but_a_missing_named_one_is(
 def test_an_empty_variable_is_no_setting_and_those_of_the_tests_are_none(tmp_path: Path) -> None:
     environ = {"FRONTDESK_PORT": "", "FRONTDESK_REQUIRE": "all", "FRONTDESK_VECTORS": "x", "HOME": "/"}
     environ["FRONTDESK_SERVICE_CREDENTIAL"] = "fdk_of-a-service-beside-it"
+    environ["FRONTDESK_EXPLAIN_CREDENTIAL"] = "fdk_of-who-explains"
     assert loaded(tmp_path, "", environ) == ServerSettings()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from datetime import timedelta
 from typing import Any, Final, Protocol
 
 from frontdesk.adapters.messages import Scope
@@ -11,10 +10,10 @@ from frontdesk.clock import Clock
 from frontdesk.core.cookies import CookieChanges
 from frontdesk.core.sessions import Principal
 from frontdesk.endpoints.http import NO_STORE, Header, Request
+from frontdesk.endpoints.policy import Requirement
 from frontdesk.errors import Refusal, RefusedError
 
 SCOPE_KEY: Final = "frontdesk"
-_CLOCKS_DIFFER: Final = timedelta(seconds=30)
 
 
 class Door(Protocol):
@@ -72,50 +71,10 @@ class Arrival:
     def require(self, rule: Requirement) -> Principal:
         """Who is signed in, if the rule holds. Raises the refusal otherwise."""
         principal = self.principal()
-        refusal = rule.refusal(principal, self)
+        refusal = rule.refusal(principal, self.door.clock)
         if refusal is not None:
             raise self.refuse(refusal)
         return principal
-
-
-class Requirement:
-    """What a route asks of its principal: a recent sign-in, all of some roles, all of some scope values."""
-
-    __slots__ = ("fresh", "roles", "scope")
-
-    def __init__(self, *, fresh: timedelta | None, roles: frozenset[str], scope: frozenset[str]) -> None:
-        if fresh is not None and fresh <= timedelta(0):
-            raise ValueError("fresh must be above zero")
-        self.fresh = fresh
-        self.roles = roles
-        self.scope = scope
-
-    @classmethod
-    def of(cls, fresh: timedelta | None, roles: object, scope: object) -> Requirement:
-        """From what an application wrote. One string is misuse: it would be read as a set of letters."""
-        return cls(fresh=fresh, roles=_names("roles", roles), scope=_names("scope", scope))
-
-    def refusal(self, principal: Principal, arrival: Arrival) -> Refusal | None:
-        """Why the principal may not; None when it may."""
-        if not self.roles <= principal.roles:
-            return Refusal("role_missing")
-        if not self.scope <= principal.scope:
-            return Refusal("scope_missing")
-        if self.fresh is not None:
-            age = arrival.door.clock.now() - principal.auth_time
-            # A sign-in that lies ahead by more than clocks differ was made before the clock stepped back: not fresh.
-            if age > self.fresh or age < -_CLOCKS_DIFFER:
-                return Refusal("step_up_required", members={"max_age": int(self.fresh.total_seconds())})
-        return None
-
-
-def _names(member: str, values: object) -> frozenset[str]:
-    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{member} is a collection of strings, not one string")
-    names = frozenset(values)
-    if not all(isinstance(name, str) and name for name in names):
-        raise TypeError(f"{member} is a collection of strings")
-    return names
 
 
 def arrival_of(scope: Scope) -> Arrival:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, Self, TypeVar
 
-from frontdesk.adapters import own_users
-from frontdesk.adapters.arrival import HasScope, Requirement, Signed, SignedOut, arrival_of, scope_of
+from frontdesk.adapters import explaining, own_users
+from frontdesk.adapters.arrival import HasScope, Signed, SignedOut, arrival_of, scope_of
 from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import ASGIApp, Scope
 from frontdesk.adapters.middleware import Middleware
@@ -15,9 +15,11 @@ from frontdesk.adapters.protection import Protection
 from frontdesk.clock import Clock
 from frontdesk.core.addresses import proxy_networks
 from frontdesk.core.cookies import CookieSettings
+from frontdesk.core.explanation import Explanation
 from frontdesk.core.origin import OriginPolicy
 from frontdesk.core.passwords import DEFAULT_PARAMETERS, HashParameters, PasswordPolicy
 from frontdesk.core.sessions import CredentialKind, Principal, RefreshEnvelope, SessionPolicy, Transport
+from frontdesk.endpoints.policy import Requirement
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import ConfigurationError
 from frontdesk.service.audit import Audit, Listener
@@ -158,6 +160,24 @@ class Frontdesk(Front):
         Raises the framework's refusal: 401 when nothing authentic came along, 503 when the store failed.
         """
         return await own_users.sign_out(self, scope_of(request))
+
+    async def explain(
+        self,
+        request: HasScope | Scope,
+        *,
+        fresh: timedelta | None = None,
+        roles: Collection[str] = (),
+        scope: Collection[str] = (),
+    ) -> Explanation:
+        """Why this very request passes or fails: facts and a verdict. Changes nothing, and never raises a refusal.
+
+        The route's own demands are looked up where the framework can be asked for them; `fresh`, `roles` and `scope`
+        stand for those of a route that asks inside its code. Whoever sees the facts knows about the session.
+        """
+        rule = Requirement.of(fresh, roles, scope)
+        return await explaining.explain(
+            self, scope_of(request), rule if rule.fresh or rule.roles or rule.scope else None
+        )
 
     async def update(
         self,

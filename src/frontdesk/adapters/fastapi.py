@@ -3,20 +3,21 @@
 # No annotations as strings here: older FastAPI resolves those of functions only, and the dependencies are objects.
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Final, Self
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, routing
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from frontdesk.adapters import starlette
-from frontdesk.adapters.arrival import Requirement, arrival_of
+from frontdesk.adapters.arrival import arrival_of
 from frontdesk.core.sessions import Principal
 from frontdesk.endpoints.openapi import Description
+from frontdesk.endpoints.policy import Requirement, RoutePolicy
 
 _SCHEME: Final = "frontdesk"
 _OPTIONAL_SCHEME: Final = "frontdesk (optional)"
@@ -44,10 +45,10 @@ class _OptionalUser(_Asks):
 class _Required(_Asks):
     def __init__(self, rule: Requirement) -> None:
         super().__init__()
-        self._rule = rule
+        self.rule = rule
 
     async def __call__(self, connection: HTTPConnection) -> Principal:
-        return arrival_of(connection.scope).require(self._rule)
+        return arrival_of(connection.scope).require(self.rule)
 
 
 User = Annotated[Principal, Depends(_User())]
@@ -76,6 +77,29 @@ class Frontdesk(starlette.Frontdesk):
             # FastAPI documents this override: "Extending OpenAPI".
             app.openapi = _Documented(self, app.openapi)  # type: ignore[method-assign]
         return self
+
+    def flattened(self, routes: Iterable[Any]) -> Iterable[Any]:
+        """Those of included routers, too; since FastAPI 0.13x they are no longer copied into the application."""
+        contexts = getattr(routing, "iter_route_contexts", None)
+        return routes if contexts is None else contexts(list(routes))
+
+    def policy_of_route(self, route: Any, method: str) -> RoutePolicy:
+        """What the dependencies of a route ask, in the order in which FastAPI resolves them."""
+        dependant = getattr(route, "dependant", None)
+        known = super().policy_of_route(route, method)
+        if dependant is None:
+            return known
+        asking = [call for call in _calls(dependant) if isinstance(call, _Asks)]
+        rules = tuple(call.rule for call in asking if isinstance(call, _Required)) + known.rules
+        if rules or any(isinstance(call, _User) for call in asking):
+            return RoutePolicy(asks="signed_in", rules=rules)
+        return RoutePolicy(asks="optional" if asking else "nothing")
+
+
+def _calls(dependant: Any) -> Iterator[object]:
+    for each in dependant.dependencies:
+        yield from _calls(each)
+        yield each.call
 
 
 class _Documented:

@@ -6,10 +6,13 @@ import asyncio
 import weakref
 from typing import ClassVar
 
+import msgspec
+
 from frontdesk.adapters.protection import Protection
 from frontdesk.clock import Clock
 from frontdesk.endpoints.gate import Gate
-from frontdesk.endpoints.routes import Api
+from frontdesk.endpoints.policy import Asked, Policies, RoutePolicy, nothing_known
+from frontdesk.endpoints.routes import Api, policies_with_api
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import RefusedError
 from frontdesk.service.authenticate import Counts
@@ -25,9 +28,11 @@ class Front:
 
     def __init__(self, desk: Desk, edge: EdgeSettings, protection: Protection) -> None:
         self.desk = desk
-        self.gate = Gate(desk, edge)
+        self.gate = Gate(desk, edge, policies=policies_with_api(edge, self._policy_beyond))
         self.api = Api(self.gate)
         self.protection = protection
+        self.policies: Policies = nothing_known
+        """How to find out what the routes of the application ask, where it can be looked at."""
         self.is_open = False
         # Per event loop: a test client runs each request in one of its own.
         self._attempts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = (
@@ -48,6 +53,10 @@ class Front:
     @property
     def clock(self) -> Clock:
         return self.desk.clock
+
+    def _policy_beyond(self, asked: Asked) -> RoutePolicy:
+        policy = self.policies(asked)
+        return policy if self.protection.admits(asked.path) else msgspec.structs.replace(policy, protected=True)
 
     def housekeeping(self, wait: Wait = asyncio.sleep) -> Maintenance:
         """What runs beside the requests. `wait`: what it pauses with."""

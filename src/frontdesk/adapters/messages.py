@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final, TypeVar
 
-from frontdesk.endpoints.http import BODY_LIMIT, Request, Response
+from frontdesk.endpoints.http import BODY_LIMIT, Request, Response, path_below_root
 
 T = TypeVar("T")
 
@@ -37,18 +37,6 @@ def request_of(scope: Scope, *, body: bytes = b"") -> Request:
         peer=client[0] if client else None,
         body=body,
     )
-
-
-def path_below_root(path: str, root_path: str) -> str:
-    """What follows the root path, decided as routers decide it, so that both speak of the same route.
-
-    A path that does not lie below the root path is taken as it is: the proxy in front has stripped the root already.
-    """
-    if not root_path or not path.startswith(root_path):
-        return path
-    if path == root_path:
-        return ""
-    return path[len(root_path) :] if path[len(root_path)] == "/" else path
 
 
 async def read_body(receive: Receive) -> bytes | None:

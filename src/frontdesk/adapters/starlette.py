@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import Match
 
 from frontdesk.adapters import asgi, verifying
-from frontdesk.adapters.arrival import Requirement, arrival_of
+from frontdesk.adapters.arrival import arrival_of
 from frontdesk.adapters.middleware import Middleware
 from frontdesk.core.sessions import Principal
 from frontdesk.endpoints.http import NO_STORE, problem_headers
+from frontdesk.endpoints.policy import Asked, Requirement, RoutePolicy
 from frontdesk.errors import Refusal, RefusedError
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Any]])
+
+_RULES: Final = "__frontdesk_rules__"
+"""The attribute of an endpoint that says what `require` asks before it."""
 
 
 class RefusedHTTPError(RefusedError, HTTPException):
@@ -54,7 +59,49 @@ class Frontdesk(asgi.Frontdesk):
         if Middleware in installed:
             raise RuntimeError("a desk is already installed on this application; it has one")
         app.add_middleware(Middleware, front=self)
+        self.policies = lambda asked: self._policy_of(app, asked)
         return self
+
+    def _policy_of(self, app: Starlette, asked: Asked) -> RoutePolicy:
+        """What the route asks that would take the request, as routers look for it."""
+        scope = _scope_of(app, asked)
+        policy = self._policy_among(app.routes, scope)
+        if policy.refusal != "not_found" or asked.websocket or not app.router.redirect_slashes:
+            return policy
+        other = asked.path.rstrip("/") if asked.path.endswith("/") else asked.path + "/"
+        found = self._policy_among(app.routes, {**scope, "path": asked.root_path + other})
+        # The router redirects there, whoever asks.
+        return policy if found.refusal == "not_found" else RoutePolicy(asks="nothing")
+
+    def _policy_among(self, routes: Iterable[Any], scope: Mapping[str, Any]) -> RoutePolicy:
+        partial = False
+        for route in self.flattened(routes):
+            match, child = route.matches(dict(scope))
+            if match is Match.FULL:
+                return self._policy_below(route, {**scope, **child})
+            partial = partial or match is Match.PARTIAL
+        return RoutePolicy(refusal="method_not_allowed" if partial else "not_found")
+
+    def _policy_below(self, route: Any, scope: Mapping[str, Any]) -> RoutePolicy:
+        inner = getattr(route, "routes", None)
+        if inner is None:
+            return self.policy_of_route(route, scope["method"])
+        # What is mounted and has no routes to look at answers as it likes.
+        return self._policy_among(inner, scope) if inner else RoutePolicy()
+
+    def flattened(self, routes: Iterable[Any]) -> Iterable[Any]:
+        """The routes one by one, as they are tried."""
+        return routes
+
+    def policy_of_route(self, route: Any, method: str) -> RoutePolicy:
+        """What a route asks before its endpoint runs. What an endpoint asks inside its code is not known."""
+        endpoint = getattr(route, "endpoint", None)
+        while isinstance(endpoint, functools.partial):
+            endpoint = endpoint.func
+        if inspect.isclass(endpoint):
+            endpoint = getattr(endpoint, method.lower(), None) or getattr(endpoint, "get", None)
+        rules = getattr(endpoint, _RULES, None)
+        return RoutePolicy() if rules is None else RoutePolicy(asks="signed_in", rules=rules)
 
 
 class VerifierMiddleware(verifying.VerifierMiddleware):
@@ -91,6 +138,22 @@ def require(
             arrival_of(connection.scope).require(rule)
             return await endpoint(*args, **kwargs)
 
+        # The outer decorator asks first.
+        setattr(guarded, _RULES, (rule, *getattr(endpoint, _RULES, ())))
         return guarded  # type: ignore[return-value]
 
     return decorate
+
+
+def _scope_of(app: Starlette, asked: Asked) -> dict[str, Any]:
+    """As much of a scope as routes look at."""
+    return {
+        "type": "websocket" if asked.websocket else "http",
+        "method": asked.method,
+        "path": asked.root_path + asked.path,
+        "root_path": asked.root_path,
+        "headers": [(b"host", asked.host)],
+        "query_string": b"",
+        "path_params": {},
+        "app": app,
+    }

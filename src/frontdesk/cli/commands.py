@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from frontdesk.cli import advise, doctor, inspect, keys, migrate, restore, revoke, serve, services, sessions, users
+from frontdesk.cli import (
+    advise,
+    doctor,
+    explain,
+    inspect,
+    keys,
+    migrate,
+    restore,
+    revoke,
+    serve,
+    services,
+    sessions,
+    users,
+)
 from frontdesk.cli.output import say, version_number
 
 # Plain help: it reads the same in a terminal, in a pipe and in docs/cli.md.
@@ -15,6 +28,7 @@ app.command()(serve.serve)
 app.command()(inspect.inspect)
 app.command()(advise.advise)
 app.command()(doctor.doctor)
+app.command()(explain.explain)
 app.command()(revoke.revoke)
 app.command()(migrate.migrate)
 app.command()(restore.restore)

@@ -27,7 +27,7 @@ def add(
     *,
     scope: Annotated[
         list[str],
-        typer.Option(metavar="SCOPE", help="What it may do: revocations, revoke or metrics; may be repeated."),
+        typer.Option(metavar="SCOPE", help="What it may do: revocations, revoke, metrics or explain; may be repeated."),
     ],
     store: StoreOption = None,
     config: ConfigOption = None,

@@ -1,8 +1,14 @@
-"""Records that hold what nobody should read in a log or a traceback."""
+"""Records that hold what nobody should read in a log or a traceback, and texts that may not hold it."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
+
+# Nothing logs or shows a credential. Should one stand in a line all the same, inside the text of somebody's exception
+# or in the name of a cookie, it goes no further: session and refresh tokens, credentials of services, and anything that
+# looks like a JWS or a JWE.
+_CREDENTIAL: Final = re.compile(r"fd[srk]_[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}")
 
 
 class Discreet:
@@ -16,3 +22,8 @@ class Discreet:
     def __rich_repr__(self, /) -> list[tuple[str, Any]]:
         # Rich, which frameworks' command lines use for tracebacks, asks msgspec's records for every field otherwise.
         return []
+
+
+def without_credentials(line: str) -> str:
+    """The line with whatever looks like a credential taken out."""
+    return _CREDENTIAL.sub("[credential]", line)

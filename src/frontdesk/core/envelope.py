@@ -35,7 +35,7 @@ class Presented(Discreet, msgspec.Struct, frozen=True, kw_only=True):
 
     `credential` is None when none is usable; `flaw` then says why. `refresh` is the refresh cookie, if it is in order.
     `by_cookie`: one of our cookies came and decides, so the request may be one that another site started.
-    `names` are the cookie names in force for this request.
+    `names` are the cookie names in force for this request; `chosen` is that of the cookie that decides, if one does.
     """
 
     credential: bytes | None
@@ -44,6 +44,7 @@ class Presented(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     names: CookieNames
     refresh: bytes | Flaw | None = None
     by_cookie: bool = False
+    chosen: bytes | None = None
 
 
 def present(headers: Headers, scheme: str, naming: CookieNaming) -> Presented:
@@ -104,6 +105,7 @@ def _of_cookies(cookies: Sequence[bytes], names: CookieNames) -> Presented:
             names=names,
             refresh=refresh,
             by_cookie=True,
+            chosen=name,
         )
     refresh = reading.get(names.refresh)
     return Presented(

@@ -15,9 +15,9 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-ServiceScope = Literal["revocations", "revoke", "metrics"]
+ServiceScope = Literal["revocations", "revoke", "metrics", "explain"]
 """What a service may do: `revocations` follow the log, `revoke` end sessions, subjects, keys and everything, `metrics`
-read /metrics."""
+read /metrics, `explain` see why the requests of others pass or fail."""
 
 SERVICE_SCOPES: Final[tuple[ServiceScope, ...]] = get_args(ServiceScope)
 

@@ -139,6 +139,24 @@ class Revocations(msgspec.Struct, frozen=True):
     entries: tuple[RevocationEntry, ...]
 
 
+class ExplainedFact(msgspec.Struct, frozen=True):
+    """One fact of an explanation. `decided`: the verdict rests on it. `link`: a path in the documentation."""
+
+    code: str
+    sentence: str
+    values: dict[str, str | int | float | bool | tuple[str, ...]]
+    link: str
+    decided: bool
+
+
+class Explained(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a request passes or fails. `code`: `allowed`, or that of the refusal. `facts` are absent for strangers."""
+
+    verdict: Literal["allowed", "refused"]
+    code: str
+    facts: tuple[ExplainedFact, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
 class KeySetBody(msgspec.Struct, frozen=True):
     """A JWK Set (RFC 7517)."""
 

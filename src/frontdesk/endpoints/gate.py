@@ -18,6 +18,7 @@ from frontdesk.core.services import Service, ServiceScope
 from frontdesk.core.sessions import Principal, Session
 from frontdesk.endpoints.carriers import refreshed_cookies
 from frontdesk.endpoints.http import Request
+from frontdesk.endpoints.policy import Policies, nothing_known
 from frontdesk.endpoints.reception import Reception
 from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import OverloadedError, Refusal, StoreError
@@ -52,14 +53,22 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate:
-    """The gate of one desk."""
+    """The gate of one desk.
 
-    def __init__(self, desk: Desk, settings: EdgeSettings) -> None:
+    policies: what the routes behind it ask, as far as that can be found out. open_explain: on loopback everybody is
+    told the facts of an explanation, for development.
+    """
+
+    def __init__(
+        self, desk: Desk, settings: EdgeSettings, *, policies: Policies = nothing_known, open_explain: bool = False
+    ) -> None:
         self.desk = desk
         self.settings = settings
         self.feed = Feed(desk.store)
-        self._reception = Reception(settings.cookies, settings.origins)
-        self.naming = self._reception.naming
+        self.reception = Reception(settings.cookies, settings.origins)
+        self.naming = self.reception.naming
+        self.policies = policies
+        self.open_explain = open_explain
 
     def admit_now(self, request: Request, *, websocket: bool = False) -> Visit | Refusal | Ask:
         """Decide without waiting; `ASK` when the store or a renewal has to be waited for: then await `admit`."""
@@ -73,7 +82,7 @@ class Gate:
                 result = self.desk.authenticate_now(presented.credential, presented.transport)
             except (StoreError, OverloadedError) as error:
                 result = unavailable(error)
-        if result is ASK or self._renewable(request, presented, result):
+        if result is ASK or self.renewable(request, presented, result):
             return ASK
         return Visit(presented=presented, result=result)
 
@@ -90,7 +99,7 @@ class Gate:
                 result: Authenticated | Refusal = presented.flaw
             else:
                 result = await self.desk.authenticate(presented.credential, presented.transport, strict=strict)
-            if self._renewable(request, presented, result):
+            if self.renewable(request, presented, result):
                 return await self._renew(request, presented, result)
         except (StoreError, OverloadedError) as error:
             result = unavailable(error)
@@ -103,13 +112,13 @@ class Gate:
         """
         if self.settings.hosts and not self.settings.serves(request.header(b"host")):
             return _HOST_UNKNOWN
-        presented = self._reception.receive(request)
+        presented = self.reception.receive(request)
         flaw = presented.flaw.code
         if flaw == "headers_too_large":
             return presented.flaw
         if flaw == "credential_duplicate" or presented.refresh is Flaw.DUPLICATE:
             self._report_duplicate(request)
-        refusal = self._reception.cross_origin(request, presented, websocket=websocket, sets_cookies=sets_cookies)
+        refusal = self.reception.cross_origin(request, presented, websocket=websocket, sets_cookies=sets_cookies)
         if refusal is not None:
             self._report_cross_origin(request)
             return refusal
@@ -125,7 +134,7 @@ class Gate:
             return _HOST_UNKNOWN
         return await self.desk.services.authenticate(request.header(b"authorization"), scope)
 
-    def _renewable(self, request: Request, presented: Presented, result: Authenticated | Refusal | Ask) -> bool:
+    def renewable(self, request: Request, presented: Presented, result: Authenticated | Refusal | Ask) -> bool:
         """Whether this is a page navigation whose access cookie is gone while a refresh cookie came along."""
         return (
             is_renewable(result)

@@ -87,6 +87,18 @@ class Response(Discreet, msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, headers=(*self.headers, *headers))
 
 
+def path_below_root(path: str, root_path: str) -> str:
+    """What follows the root path, decided as routers decide it, so that both speak of the same route.
+
+    A path that does not lie below the root path is taken as it is: the proxy in front has stripped the root already.
+    """
+    if not root_path or not path.startswith(root_path):
+        return path
+    if path == root_path:
+        return ""
+    return path[len(root_path) :] if path[len(root_path)] == "/" else path
+
+
 def json_response(status: int, content: object, *headers: Header, cookies: CookieChanges | None = None) -> Response:
     """A JSON answer, `no-store` like every answer of the API that speaks of a session."""
     return Response(

@@ -7,7 +7,7 @@ from typing import Final
 
 from frontdesk.core.cookies import CookieNaming, CookieSettings
 from frontdesk.core.envelope import Presented, present
-from frontdesk.core.origin import SAFE_METHODS, Denied, OriginHeaders, OriginPolicy, check
+from frontdesk.core.origin import SAFE_METHODS, Allowed, Denied, OriginHeaders, OriginPolicy, check
 from frontdesk.endpoints.http import Request
 from frontdesk.errors import Refusal
 
@@ -39,11 +39,20 @@ class Reception:
 
         `sets_cookies`: the answer may sign somebody in, so the origin counts even when no cookie came (login CSRF).
         """
+        verdict = self.origin_of(request, presented, websocket=websocket, sets_cookies=sets_cookies)
+        return refusal_of(verdict) if isinstance(verdict, Denied) else None
+
+    def origin_of(
+        self, request: Request, presented: Presented, *, websocket: bool = False, sets_cookies: bool = False
+    ) -> Allowed | Denied | None:
+        """Where the request comes from, if it would act with a cookie; None when that need not be asked."""
         acts = sets_cookies or (presented.by_cookie and (websocket or request.method not in SAFE_METHODS))
         if not acts:
             return None
         policy = self._origins_over_tls if request.scheme in {"https", "wss"} else self._origins
-        verdict = check(request.method, OriginHeaders.pick(request.headers), policy=policy, websocket=websocket)
-        if not isinstance(verdict, Denied):
-            return None
-        return _UNDECLARED if verdict.reason in _NO_BROWSER else _CROSS_ORIGIN
+        return check(request.method, OriginHeaders.pick(request.headers), policy=policy, websocket=websocket)
+
+
+def refusal_of(verdict: Denied) -> Refusal:
+    """What the client of a request from elsewhere is told."""
+    return _UNDECLARED if verdict.reason in _NO_BROWSER else _CROSS_ORIGIN

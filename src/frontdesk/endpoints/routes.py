@@ -9,9 +9,11 @@ from typing import Final
 import msgspec
 
 from frontdesk.core.services import ServiceScope
-from frontdesk.endpoints import api, bodies, browser_client, revocations
+from frontdesk.endpoints import api, bodies, browser_client, explain, revocations
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import BODY_LIMIT, Request, Response, problem
+from frontdesk.endpoints.policy import Asked, Asks, Policies, RoutePolicy
+from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 
 _logger = logging.getLogger("frontdesk")
@@ -24,7 +26,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     `query` names the parameters that are understood, each with its schema; `otherwise` further statuses that are no
     refusals, each with the shape of its body. `service`: for other programs, whose credential has this scope. `waits`:
-    the answer may be held back on purpose.
+    the answer may be held back on purpose. `sets_cookies`: it may sign somebody in, so the origin counts in any case.
     """
 
     method: str
@@ -42,7 +44,21 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     service: ServiceScope | None = None
     waits: bool = False
     accounts: bool = False
+    sets_cookies: bool = False
     refusals: tuple[str, ...] = ()
+
+    @property
+    def policy(self) -> RoutePolicy:
+        """What this operation asks, to explain a request for it."""
+        other: dict[str, Asks] = {"/refresh": "refresh", "/logout": "sign_out"}
+        asks = other.get(self.path, "signed_in" if self.signed_in else "nothing")
+        return RoutePolicy(
+            asks=asks,
+            sets_cookies=self.sets_cookies,
+            service=self.service,
+            gated=self.signed_in or self.sets_cookies or self.service is not None,
+            strict=self.path.startswith("/sessions"),
+        )
 
 
 _BODY: Final = ("cross_origin", "body_too_large", "content_type_unsupported", "body_not_parseable", "body_invalid")
@@ -59,12 +75,12 @@ _PASSWORD: Final = ("password_too_short", "password_too_long", "password_common"
 ROUTES: Final = (
     Route(
         method="POST", path="/register", handler=api.register, summary="Create an account; signs nobody in",
-        status=201, body=bodies.RegisterBody, answer=bodies.Registered, accounts=True,
+        status=201, body=bodies.RegisterBody, answer=bodies.Registered, accounts=True, sets_cookies=True,
         refusals=(*_BODY, "email_invalid", "email_taken", *_PASSWORD, "overloaded"),
     ),
     Route(
         method="POST", path="/login", handler=api.login, summary="Sign in with address and password",
-        body=bodies.LoginBody, answer=bodies.SignedIn, accounts=True,
+        body=bodies.LoginBody, answer=bodies.SignedIn, accounts=True, sets_cookies=True,
         refusals=(
             *_BODY, "invalid_credentials", "credential_not_allowed", "claims_too_large", "too_many_attempts",
             "session_ended", "overloaded",
@@ -72,7 +88,7 @@ ROUTES: Final = (
     ),
     Route(
         method="POST", path="/refresh", handler=api.refresh, summary="Exchange a refresh token for an access token",
-        body=bodies.RefreshBody, answer=bodies.SignedIn,
+        body=bodies.RefreshBody, answer=bodies.SignedIn, sets_cookies=True,
         refusals=(
             *_BODY, "credentials_ambiguous", *_SIGNED_IN, "claims_too_large",
         ),
@@ -99,6 +115,10 @@ ROUTES: Final = (
     Route(
         method="DELETE", path="/sessions/{id}", handler=api.end_session, summary="End one of my sessions",
         status=204, signed_in=True, refusals=("cross_origin", "session_not_found", *_SIGNED_IN),
+    ),
+    Route(
+        method="GET", path="/explain", handler=explain.explain, summary="Why this request passes or fails",
+        query=explain.QUERY, answer=bodies.Explained, refusals=("body_invalid", *_SERVICE),
     ),
     Route(
         method="GET", path="/revocations", handler=revocations.read, summary="What was revoked after a cursor",
@@ -150,13 +170,13 @@ class Api:
 
     def waits(self, request: Request) -> bool:
         """Whether the answer may be held back on purpose: then whoever serves it looks whether the client is there."""
-        methods = self._find(request.path[len(self.prefix) :]) or {}
+        methods = find(request.path[len(self.prefix) :], self.gate.settings) or {}
         route = methods.get("GET" if request.method == "HEAD" else request.method)
         return route is not None and route.waits
 
     async def answer(self, request: Request) -> Response:
         """Answer a request that `owns` said is ours. Never raises: a fault of the store is 503, a defect is 500."""
-        methods = self._find(request.path[len(self.prefix) :])
+        methods = find(request.path[len(self.prefix) :], self.gate.settings)
         if methods is None:
             return problem(Refusal("not_found"))
         route = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -171,11 +191,28 @@ class Api:
             _logger.exception("a request failed: %s %s", route.method, route.path)
             return problem(Refusal("internal_error"))
 
-    def _find(self, path: str) -> dict[str, Route] | None:
-        methods = _BY_PATH.get(path)
+
+def find(path: str, settings: EdgeSettings) -> Mapping[str, Route] | None:
+    """The operations at `path`, which follows the prefix, by method; None where there are none."""
+    methods = _BY_PATH.get(path)
+    if methods is None:
+        head, _, last = path.rpartition("/")
+        methods = _BY_PATH.get(f"{head}/{{id}}") if last else None
+    if methods is None or settings.accounts:
+        return methods
+    return {method: route for method, route in methods.items() if not route.accounts} or None
+
+
+def policies_with_api(settings: EdgeSettings, beyond: Policies) -> Policies:
+    """What the operations below the prefix ask; `beyond` knows of all other paths."""
+
+    def policy_of(asked: Asked) -> RoutePolicy:
+        if asked.websocket or not asked.path.startswith(settings.prefix + "/"):
+            return beyond(asked)
+        methods = find(asked.path[len(settings.prefix) :], settings)
         if methods is None:
-            head, _, last = path.rpartition("/")
-            methods = _BY_PATH.get(f"{head}/{{id}}") if last else None
-        if methods is None or self.gate.settings.accounts:
-            return methods
-        return {method: route for method, route in methods.items() if not route.accounts} or None
+            return RoutePolicy(refusal="not_found", gated=False)
+        route = methods.get("GET" if asked.method == "HEAD" else asked.method)
+        return RoutePolicy(refusal="method_not_allowed", gated=False) if route is None else route.policy
+
+    return policy_of

@@ -21,9 +21,10 @@ from frontdesk.clock import TIMER, Clock, Timer
 from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import Request, Response
+from frontdesk.endpoints.routes import policies_with_api
 from frontdesk.errors import ConfigurationError, FrontdeskError, OverloadedError, Refusal, StoreError
 from frontdesk.server.metrics import Metrics
-from frontdesk.server.root import Root
+from frontdesk.server.root import Root, policy_of_server
 from frontdesk.server.settings import ServerSettings
 from frontdesk.server.tally import Tally
 from frontdesk.service.audit import Audit
@@ -77,7 +78,7 @@ class Application:
         self.desk = build_server_desk(settings, clock=clock, audit=Audit((self.metrics.note,)))
         self.metrics.watch(self.desk)
         self.root = Root(
-            Gate(self.desk, settings.edge()),
+            self._gate(settings),
             self.metrics,
             title=settings.title,
             dev=settings.dev,
@@ -97,6 +98,10 @@ class Application:
             await deny(scope, send, self.root.problem(request_of(scope), Refusal("not_found")))
         else:
             await self._answer(scope, receive, send)
+
+    def _gate(self, settings: ServerSettings) -> Gate:
+        edge = settings.edge()
+        return Gate(self.desk, edge, policies=policies_with_api(edge, policy_of_server), open_explain=settings.dev)
 
     def leave(self) -> None:
         """The process is about to end: whoever waits for the revocation log is answered now."""

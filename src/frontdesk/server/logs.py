@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from frontdesk.core.discretion import without_credentials
+
 _LONGEST: Final = 16_384
-# Nothing logs a credential. Should one reach a line all the same, inside the text of somebody's exception, it goes no
-# further: session and refresh tokens, credentials of services, and anything that looks like a JWS or a JWE.
-_CREDENTIAL: Final = re.compile(r"fd[srk]_[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 
 
@@ -69,11 +68,6 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def without_credentials(line: str) -> str:
-    """The line with whatever looks like a credential taken out."""
-    return _CREDENTIAL.sub("[credential]", line)
 
 
 def _not_a_refused_handshake(record: logging.LogRecord) -> bool:

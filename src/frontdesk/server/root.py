@@ -14,6 +14,7 @@ import msgspec
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import NO_STORE, NOSNIFF, Header, Request, Response, json_response, problem
 from frontdesk.endpoints.openapi import Description, Json
+from frontdesk.endpoints.policy import Asked, RoutePolicy
 from frontdesk.endpoints.routes import Api
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.pages import Pages
@@ -126,6 +127,17 @@ class Root:
     def problem(self, request: Request, refusal: Refusal) -> Response:
         """A refusal as a page or as a problem document, as the client prefers."""
         return with_security_headers(self._pages.problem(request, refusal), request.scheme)
+
+
+def policy_of_server(asked: Asked) -> RoutePolicy:
+    """What the paths beside the API ask, to explain a request for one. What a page does is told by itself."""
+    if asked.path in _ALIASES:
+        return RoutePolicy(asks="nothing")
+    if asked.path == "/metrics":
+        return RoutePolicy(service="metrics")
+    if asked.path == "/dashboard" and asked.method in {"GET", "HEAD"}:
+        return RoutePolicy(asks="signed_in")
+    return RoutePolicy()
 
 
 def _describe(gate: Gate, title: str) -> Json:

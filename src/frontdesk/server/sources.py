@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from frontdesk.endpoints.explain import CREDENTIAL_VARIABLE as EXPLAIN_VARIABLE
 from frontdesk.errors import ConfigurationError
 from frontdesk.server.settings import READERS, ServerSettings
 from frontdesk.verifier.verifier import CREDENTIAL_VARIABLE
@@ -19,9 +20,11 @@ FILE_NAME: Final = "frontdesk.toml"
 VARIABLE_PREFIX: Final = "FRONTDESK_"
 CONFIG_VARIABLE: Final = "FRONTDESK_CONFIG"
 
-_NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, CREDENTIAL_VARIABLE, "FRONTDESK_REQUIRE", "FRONTDESK_VECTORS"})
-"""Variables with our prefix that are no settings: the name of the file, the credential of a service that runs in the
-same environment, and what the tests demand."""
+_NOT_SETTINGS: Final = frozenset(
+    {CONFIG_VARIABLE, CREDENTIAL_VARIABLE, EXPLAIN_VARIABLE, "FRONTDESK_REQUIRE", "FRONTDESK_VECTORS"}
+)
+"""Variables with our prefix that are no settings: the name of the file, the credentials of a service and of
+`frontdesk explain` that run in the same environment, and what the tests demand."""
 
 
 class Given(NamedTuple):

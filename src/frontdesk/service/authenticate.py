@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ from frontdesk.clock import Clock
 from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX, ParsedToken, parse
 from frontdesk.core.revocation import Entry, entry_expiry
 from frontdesk.core.sessions import Principal, Session, Transport, evaluate, principal_of, touch_due
-from frontdesk.errors import OverloadedError, Refusal, StoreError
+from frontdesk.errors import OverloadedError, Refusal, StoreError, TokenError
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.settings import DeskSettings
 from frontdesk.service.tokens import Tokens
@@ -54,6 +54,24 @@ class Claim(msgspec.Struct, frozen=True):
     token: ParsedToken | None
     encrypted: bool
     claims: AccessClaims | None
+
+
+Source = Literal["nothing", "claims", "memory", "store"]
+"""What a decision rests on beside the credential itself: nothing, since it was refused before; what an access token
+says, under the revocation index; a row that this node remembers, likewise; the row as the store had it."""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a credential that was looked at without being used.
+
+    outcome: what `check` answers. source: what that rests on. session: the row, where one was read. lost: an entry of
+    the log ends what the store shows as standing.
+    """
+
+    outcome: Authenticated | Refusal
+    source: Source = "nothing"
+    session: Session | None = None
+    lost: bool = False
 
 
 class Counts:
@@ -110,16 +128,27 @@ class Authenticator:
 
         strict: the answer rests on the store as it is after this call, and carries the row.
         """
-        del strict  # it always is
         self.counts.local += 1
+        outcome = (await self.observe(credential, transport, strict=strict)).outcome
+        if isinstance(outcome, Authenticated) and outcome.session is not None:
+            self._used(outcome.session, self._clock.now())
+        return outcome
+
+    async def observe(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Observation:
+        """What `check` answers and what that rests on. Nothing is recorded, counted or remembered by it."""
+        del strict  # it always is
         now = self._clock.now()
         if not credential.startswith(WITHOUT_KEY):
             await self._keys.catch_up()
         claim = self._read(credential, now)
         if isinstance(claim, Refusal):
-            return claim
+            return Observation(outcome=claim)
         session = await self._store.read_session(self._realm, claim.session_id)
-        return self._decide(claim, session, transport, now)
+        return Observation(outcome=self._judge(claim, session, transport, now), source="store", session=session)
+
+    def token_fault(self, credential: bytes) -> TokenError | None:
+        """Why an access token is refused by itself, as `check` had it; None for one that is in order."""
+        return self._tokens.fault_of(credential, self._clock.now())
 
     async def identify(self, credential: bytes, transport: Transport) -> Session | Refusal:
         """The session of an authentic credential, whether or not it still stands: for log-out and replacement.
@@ -189,6 +218,14 @@ class Authenticator:
     def _decide(
         self, claim: Claim, session: Session | None, transport: Transport, now: datetime
     ) -> Authenticated | Refusal:
+        outcome = self._judge(claim, session, transport, now)
+        if session is not None and isinstance(outcome, Authenticated):
+            self._used(session, now)
+        return outcome
+
+    def _judge(
+        self, claim: Claim, session: Session | None, transport: Transport, now: datetime
+    ) -> Authenticated | Refusal:
         if session is None:
             # A signed token whose row is gone was ours; a session token without its row is not known to be.
             return INVALID if claim.claims is None else GONE
@@ -202,7 +239,6 @@ class Authenticator:
         refusal = evaluate(session, now)
         if refusal is not None:
             return refusal
-        self._used(session, now)
         return Authenticated(principal_of(session), session)
 
     def _used(self, session: Session, now: datetime) -> None:

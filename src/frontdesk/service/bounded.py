@@ -28,6 +28,8 @@ from frontdesk.service.authenticate import (
     Authenticated,
     Authenticator,
     Claim,
+    Observation,
+    Source,
 )
 from frontdesk.service.key_ring import KeyRing
 from frontdesk.service.remembered import LONGEST, Memory, Remembered
@@ -74,13 +76,18 @@ class BoundedAuthenticator(Authenticator):
     def check_now(self, credential: bytes, transport: Transport) -> Authenticated | Refusal | Ask:
         """Decide from what is held here, or `ASK`: then await `check`."""
         now = self._clock.now()
-        if credential.startswith(WITHOUT_KEY):
-            outcome = self._of_row(credential, transport, now)
-        else:
-            outcome = self._of_claims(credential, transport, now)
-        if outcome is not ASK:
-            self.counts.local += 1
-        return outcome
+        found = self._weigh(credential, transport, now)
+        if found is ASK:
+            return ASK
+        self.counts.local += 1
+        if isinstance(found, Refusal):
+            return found
+        if not found.kept:
+            self._memory.keep(credential, found)
+        if now - found.seen_at >= self._touch_every:
+            found.seen_at = now
+            self._touches.note(found.session_id, now)
+        return found.granted if found.granted is not None else _granted(found)
 
     async def check(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Authenticated | Refusal:
         """Decide, asking the store where that is needed. Raises StoreError on a fault of the store."""
@@ -91,8 +98,7 @@ class BoundedAuthenticator(Authenticator):
                 return outcome
         now = self._clock.now()
         claim = self._read(credential, now)
-        # A key that was given up is in the index; a new one, and what a stale index lacks, the store knows.
-        by_key = not credential.startswith(WITHOUT_KEY) and (claim is KEY_UNKNOWN or not self._is_fresh())
+        by_key = self._needs_keys(credential, claim)
         if isinstance(claim, Refusal) and not by_key:
             self.counts.local += 1
             return claim
@@ -103,6 +109,41 @@ class BoundedAuthenticator(Authenticator):
             claim = self._read(credential, now)
         return claim if isinstance(claim, Refusal) else await self._decide_by_row(credential, claim, transport)
 
+    async def observe(self, credential: bytes, transport: Transport, *, strict: bool = False) -> Observation:
+        seen = None if strict else self._observe_now(credential, transport)
+        if seen is not None:
+            return seen
+        await self._follower.start()
+        if not strict and self._freshness == "bounded":
+            seen = self._observe_now(credential, transport)
+            if seen is not None:
+                return seen
+        now = self._clock.now()
+        claim = self._read(credential, now)
+        if self._needs_keys(credential, claim):
+            await self._key_versions.ask("keys", self._catch_up_with_keys)
+            claim = self._read(credential, now)
+        if isinstance(claim, Refusal):
+            return Observation(outcome=claim)
+        session = await self._rows.ask(claim.session_id, lambda: self._read_row(claim.session_id))
+        waiting = self._touches.waiting(claim.session_id)
+        if session is not None and waiting is not None:
+            # `check` has it written first; here it is only believed.
+            session = msgspec.structs.replace(session, last_seen_at=max(session.last_seen_at, waiting))
+        outcome = self._judge(claim, session, transport, now)
+        if session is not None and isinstance(outcome, Authenticated) and self._is_revoked(claim, session):
+            return Observation(outcome=_REVOKED, source="store", session=session, lost=True)
+        return Observation(outcome=outcome, source="store", session=session)
+
+    def _observe_now(self, credential: bytes, transport: Transport) -> Observation | None:
+        found = self._weigh(credential, transport, self._clock.now())
+        if found is ASK:
+            return None
+        if isinstance(found, Refusal):
+            return Observation(outcome=found)
+        source: Source = "claims" if found.session is None else "memory"
+        return Observation(outcome=_granted(found), source=source, session=found.session)
+
     async def settle(self) -> None:
         await super().settle()
         await self._touches.settle()
@@ -112,18 +153,21 @@ class BoundedAuthenticator(Authenticator):
     def _is_fresh(self) -> bool:
         return self._freshness == "bounded" and self._follower.is_fresh()
 
-    def _of_row(self, credential: bytes, transport: Transport, now: datetime) -> Authenticated | Refusal | Ask:
-        held = self._memory.find(credential)
-        if held is not None:
-            return self._hit(held, transport, now)
-        claim = self._read(credential, now)
-        return claim if isinstance(claim, Refusal) else ASK
+    def _needs_keys(self, credential: bytes, claim: Claim | Refusal) -> bool:
+        # A key that was given up is in the index; a new one, and what a stale index lacks, the store knows.
+        return not credential.startswith(WITHOUT_KEY) and (claim is KEY_UNKNOWN or not self._is_fresh())
 
-    def _of_claims(self, credential: bytes, transport: Transport, now: datetime) -> Authenticated | Refusal | Ask:
+    def _weigh(self, credential: bytes, transport: Transport, now: datetime) -> Remembered | Refusal | Ask:
+        """What a yes or a no rests on here, or `ASK`. Changes nothing."""
+        held = self._memory.find(credential)
+        if credential.startswith(WITHOUT_KEY):
+            if held is None:
+                claim = self._read(credential, now)
+                return claim if isinstance(claim, Refusal) else ASK
+            return held if self._is_believed(held, transport, now) else ASK
         claims = self._tokens.verify_access_token(credential, now)
         if isinstance(claims, Refusal):
             return ASK if claims is KEY_UNKNOWN else claims
-        held = self._memory.find(credential)
         if held is None:
             if not self._claims_suffice:
                 return ASK
@@ -131,27 +175,18 @@ class BoundedAuthenticator(Authenticator):
             if refusal is not None:
                 return refusal
             held = self._of_token(credential, claims, now)
-            outcome = self._hit(held, transport, now)
-            if outcome is not ASK:
-                self._memory.keep(credential, held)
-            return outcome
-        return self._hit(held, transport, now)
+        return held if self._is_believed(held, transport, now) else ASK
 
-    def _hit(self, held: Remembered, transport: Transport, now: datetime) -> Authenticated | Ask:
-        """A yes, or `ASK`. The index is consulted on every hit, since what ends a session may come at any moment."""
+    def _is_believed(self, held: Remembered, transport: Transport, now: datetime) -> bool:
+        """Whether this is a yes. The index is consulted on every hit: what ends a session may come at any moment."""
         index = self._follower.index
-        if (
+        return not (
             not self._is_fresh()
             or now >= held.until
             or held.transport != transport
             or index.revoked(held.session_id, held.subject, held.epochs)
             or index.changed_at(held.subject) > held.cursor
-        ):
-            return ASK
-        if now - held.seen_at >= self._touch_every:
-            held.seen_at = now
-            self._touches.note(held.session_id, now)
-        return held.granted if held.granted is not None else _granted(held)
+        )
 
     def _unsuitable(self, credential: bytes, claims: AccessClaims, transport: Transport) -> Refusal | None:
         """Why an authentic access token is refused by what it says itself; no row could change that."""

@@ -12,6 +12,7 @@ import msgspec
 
 from frontdesk.clock import BOOT_TIMER, WALL_TIMER, Clock, SystemClock, Timer, UnhurriedClock
 from frontdesk.core.events import KeyChanged, RealmRevoked, SessionEnded, SubjectRevoked
+from frontdesk.core.explanation import Explanation
 from frontdesk.core.keyring import Plan
 from frontdesk.core.revocation import Entry
 from frontdesk.core.sessions import EndReason, RefreshEnvelope, Session, Transport
@@ -21,6 +22,7 @@ from frontdesk.service.accounts import Accounts
 from frontdesk.service.audit import Audit
 from frontdesk.service.authenticate import Authenticated, Authenticator, Counts
 from frontdesk.service.bounded import BoundedAuthenticator
+from frontdesk.service.explaining import Witness
 from frontdesk.service.fitting import LONGEST_COOKIE_NAME, check_members
 from frontdesk.service.hashing import PasswordHasher
 from frontdesk.service.key_ring import KeyRing
@@ -76,6 +78,8 @@ class Desk:
         self._knowledge = Knowledge(self.follower)
         self._authenticator = self._authenticator_with(tokens)
         self._refresher = Refresher(store, tokens, settings, self.audit, knowledge=self._knowledge)
+        self.witness = Witness(self._authenticator, self._refresher, settings, self.clock, self.follower)
+        """Looks at credentials without using them: to explain what becomes of a request."""
         self._sign_in = SignIn(store, tokens, settings, self.audit, token_bytes, knowledge=self._knowledge)
         self.accounts = Accounts(
             store,
@@ -205,6 +209,13 @@ class Desk:
     async def identify(self, credential: bytes, transport: Transport) -> Session | Refusal:
         """The session of an authentic credential even if it has expired or ended: for log-out only."""
         return await self._authenticator.identify(credential, transport)
+
+    async def explain(self, credential: bytes, transport: Transport) -> Explanation:
+        """Why this credential in this envelope is good or not. Changes nothing; raises StoreError.
+
+        The facts tell about the session: show them to nobody but its holder.
+        """
+        return (await self.witness.look(credential, transport)).explanation
 
     async def sign_out(self, credential: bytes, transport: Transport, *, address: str = "") -> Session | Refusal:
         """End the session of an authentic credential, of one that has expired too; returns it as it was before.

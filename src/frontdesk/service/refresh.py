@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from frontdesk.core.credentials import parse
+from frontdesk.core.credentials import ParsedToken, parse
 from frontdesk.core.events import Refreshed as RefreshedEvent
 from frontdesk.core.events import SessionEnded
-from frontdesk.core.rotation import Decision, Outcome
+from frontdesk.core.rotation import Decision, Outcome, decide
 from frontdesk.core.sessions import Principal, RefreshEnvelope, Session, principal_of
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
@@ -72,22 +72,10 @@ class Refresher:
         envelope (`transport_mismatch`), the access token would not fit (`claims_too_large`; asked first, so that
         nothing is minted that cannot be kept), or the session's reason. Only an authentic token can end a session.
         """
-        parsed = parse(token)
-        if parsed is None or parsed.purpose != "refresh":
-            return _MALFORMED
-        session = await self._store.read_session(self._realm, parsed.session_id)
-        if session is None or session.refresh_in is None or not self._tokens.is_authentic(parsed, session):
-            return _INVALID
-        if self._knowledge.has_ended(session):
-            return _REVOKED
-        if session.refresh_in != envelope:
-            return _ENVELOPE
-        if session.credential not in self._settings.credentials or session.transport not in self._settings.transports:
-            return _INVALID
-        await self._tokens.catch_up()
-        refusal = too_large(session, self._tokens.access_token_length(session, now), name_bytes)
-        if refusal is not None:
-            return refusal
+        admitted = await self._admit(token, envelope, now, name_bytes)
+        if isinstance(admitted, Refusal):
+            return admitted
+        parsed, session = admitted
         decision = await self._store.rotate(self._realm, session.id, parsed.generation, now, self._policy)
         if decision is None:
             return _INVALID
@@ -105,6 +93,36 @@ class Refresher:
             access_token=self._tokens.access_token(decision.session, now),
             refresh_token=self._tokens.refresh_token(decision.session) if decision.outcome.mints else None,
         )
+
+    async def foresee(
+        self, token: bytes, envelope: RefreshEnvelope, now: datetime, *, name_bytes: int = LONGEST_COOKIE_NAME
+    ) -> Decision | Refusal:
+        """What `refresh` would come to at this moment, by the same rules. Nothing is minted, written or told."""
+        admitted = await self._admit(token, envelope, now, name_bytes)
+        if isinstance(admitted, Refusal):
+            return admitted
+        parsed, session = admitted
+        return decide(session, parsed.generation, now, self._policy)
+
+    async def _admit(
+        self, token: bytes, envelope: RefreshEnvelope, now: datetime, name_bytes: int
+    ) -> tuple[ParsedToken, Session] | Refusal:
+        """The token and its row, where the rotation table is to decide."""
+        parsed = parse(token)
+        if parsed is None or parsed.purpose != "refresh":
+            return _MALFORMED
+        session = await self._store.read_session(self._realm, parsed.session_id)
+        if session is None or session.refresh_in is None or not self._tokens.is_authentic(parsed, session):
+            return _INVALID
+        if self._knowledge.has_ended(session):
+            return _REVOKED
+        if session.refresh_in != envelope:
+            return _ENVELOPE
+        if session.credential not in self._settings.credentials or session.transport not in self._settings.transports:
+            return _INVALID
+        await self._tokens.catch_up()
+        refusal = too_large(session, self._tokens.access_token_length(session, now), name_bytes)
+        return (parsed, session) if refusal is None else refusal
 
     def _record(self, decision: Decision, generation: int, now: datetime, address: str) -> None:
         session = decision.session

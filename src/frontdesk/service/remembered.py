@@ -26,11 +26,13 @@ class Remembered:
 
     `until`: from when on the store must be asked again. `cursor`: how far the log was read before the store was.
     `seen_at`: the use that was last recorded, as far as this node knows. `granted`: the answer that all may share;
-    None where somebody who is handed it could change it for the next one, and each gets a copy.
+    None where somebody who is handed it could change it for the next one, and each gets a copy. `kept`: it is, or was,
+    in the memory.
     """
 
     __slots__ = (
-        "cursor", "epochs", "granted", "principal", "seen_at", "session", "session_id", "subject", "transport", "until",
+        "cursor", "epochs", "granted", "kept", "principal", "seen_at", "session", "session_id", "subject", "transport",
+        "until",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +55,7 @@ class Remembered:
         self.until = until
         self.cursor = cursor
         self.seen_at = seen_at
+        self.kept = False
         nested = any(isinstance(value, dict | list) for value in principal.claims.values())
         self.granted = None if nested else Authenticated(principal, session)
 
@@ -75,6 +78,7 @@ class Memory:
 
     def keep(self, credential: bytes, remembered: Remembered) -> None:
         """Remember; the least recent make room."""
+        remembered.kept = True
         self._held[credential] = remembered
         self._held.move_to_end(credential)
         while len(self._held) > self._most:

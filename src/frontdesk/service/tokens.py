@@ -127,6 +127,14 @@ class Tokens:
         except TokenError as error:
             return refusal_of(error)
 
+    def fault_of(self, token: bytes, now: datetime) -> TokenError | None:
+        """Why `verify_access_token` refuses this token, as the rule that it breaks; None for one that is in order."""
+        try:
+            self._verify(token, now)
+        except TokenError as error:
+            return error
+        return None
+
     def _verify(self, token: bytes, now: datetime) -> AccessClaims:
         if is_encrypted(token):
             opened = jwt.decrypt(

@@ -60,6 +60,10 @@ class Touches:
             self._loop = loop
             self._task = loop.create_task(self._write_later(), name="frontdesk-touch")
 
+    def waiting(self, session_id: str) -> datetime | None:
+        """The use of this session that is not written yet, if there is one."""
+        return self._seen.get(session_id) or self._sending.get(session_id)
+
     async def write(self, session_id: str) -> bool:
         """See that a use of this session that waits is written now; whether there was one. Raises StoreError."""
         known = session_id in self._sending

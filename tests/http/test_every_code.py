@@ -1,0 +1,221 @@
+"""Each code of docs/errors.md is produced through HTTP here, and explained: by /auth/explain, with the fact that is
+the cause, where the gate or a route refuses requests with it; by `frontdesk explain CODE` in any case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from frontdesk.cli.commands import app
+from frontdesk.core.explanation import LINKS
+from frontdesk.core.throttle import ThrottlePolicy
+from frontdesk.endpoints.settings import EdgeSettings
+from frontdesk.errors import CODES, OverloadedError
+from frontdesk.jose.codes import TOKEN_CODES
+from frontdesk.service.settings import DeskSettings
+from frontdesk.testing import Client
+from tests.http.answers import EMAIL, PASSWORD, REFRESH, code_of, login, register
+from tests.http.explained import OWN, STATES, Headers, answered, bearer, call, cookies, explained, service_of, signed
+from tests.http.sites import Site, make_site
+from tests.requirements import ROOT
+
+DOCUMENTED = re.findall(
+    r'^\| <a id="\w+"></a>`(\w+)` \| \d{3} ', (ROOT / "docs" / "errors.md").read_text(encoding="utf-8"), re.MULTILINE
+)
+
+
+class Refused(NamedTuple):
+    """A request that is refused at the gate or by what its route asks, and the fact that is the cause."""
+
+    state: str
+    method: str
+    path: str
+    cause: str
+
+
+# --- at the gate, or by what a route asks -------------------------------------------------------------------------
+
+GATE: Mapping[str, Refused] = {
+    "not_signed_in": Refused("nobody", "GET", "/dashboard", "credential_absent"),
+    "credential_malformed": Refused("basic", "GET", "/dashboard", "authorization_malformed"),
+    "credential_invalid": Refused("an edited access token", "GET", "/dashboard", "credential_not_authentic"),
+    "credential_duplicate": Refused("a cookie that came twice", "GET", "/dashboard", "cookie_duplicate"),
+    "transport_mismatch": Refused("a session in the other envelope", "GET", "/dashboard", "envelope_wrong"),
+    "token_expired": Refused("an access cookie that is over", "GET", "/dashboard", "token_over"),
+    "session_ended": Refused("signed out", "GET", "/dashboard", "session_over"),
+    "session_expired": Refused("a session at its limit", "GET", "/dashboard", "limit_absolute"),
+    "session_idle": Refused("a session that was idle", "GET", "/dashboard", "limit_idle"),
+    "session_replaced": Refused("replaced", "GET", "/dashboard", "session_over"),
+    "refresh_reused": Refused("a navigation with a spent refresh token", "GET", "/dashboard", "refresh_foreseen"),
+    "store_rolled_back": Refused("a refresh token from ahead", "POST", "/auth/refresh", "refresh_foreseen"),
+    "service_unknown": Refused("a session token", "GET", "/auth/revocations", "service_refused"),
+    "service_scope_missing": Refused("a service that may not", "GET", "/auth/revocations", "service_refused"),
+    "cross_origin": Refused("another site", "POST", "/transfer", "origin_denied"),
+    "role_missing": Refused("a session cookie", "POST", "/transfer", "policy_roles"),
+    "scope_missing": Refused("a teller without the scope", "POST", "/transfer", "policy_scope"),
+    "step_up_required": Refused("a teller of an hour ago", "POST", "/transfer", "policy_fresh"),
+    "not_found": Refused("a session cookie", "GET", "/auth/nothing", "route_missing"),
+    "method_not_allowed": Refused("a session cookie", "PUT", "/auth/me", "route_method"),
+    "headers_too_large": Refused("a cookie header that is too large", "GET", "/dashboard", "cookies_too_large"),
+    "host_unknown": Refused("nobody", "GET", "/dashboard", "host_not_served"),
+    "store_unavailable": Refused("a store that is away", "GET", "/dashboard", "store_failed"),
+    "overloaded": Refused("a store that is away", "GET", "/dashboard", "store_failed"),
+}
+
+
+def _headers(state: str, site: Site, client: Client) -> Headers:
+    if state == "a service that may not":
+        credential = service_of(site, client, "metrics", name="scraper")
+        return [(b"authorization", f"Bearer {credential}".encode())]
+    return STATES[state](site, client)
+
+
+@pytest.mark.parametrize("code", GATE)
+def test_a_refusal_is_explained_by_its_code_and_its_cause(code: str) -> None:
+    refused = GATE[code]
+    hosts = frozenset({"elsewhere.example"}) if code == "host_unknown" else frozenset()
+    site = make_site("starlette", edge=EdgeSettings(hosts=hosts))
+    with site.client() as client:
+        credential = service_of(site, client)
+        headers = _headers(refused.state, site, client)
+        if code == "overloaded":
+            site.store.fault = OverloadedError("too much waits")
+        told = explained(client, headers, credential, method=refused.method, path=refused.path)
+        assert told["code"] == code
+        assert told["verdict"] == "refused"
+        deciding = _deciding(site, client, headers, refused) if site.store.failing else told["facts"]
+        assert [(fact["code"], fact["link"]) for fact in deciding if fact["decided"]] == [
+            (refused.cause, LINKS[refused.cause])
+        ]
+        assert answered(client, refused.method, refused.path, headers) == code
+        site.store.failing = False
+
+
+def _deciding(site: Site, client: Client, headers: Headers, refused: Refused) -> list[dict[str, Any]]:
+    """Where the store is away nobody knows who may see facts; the application itself does."""
+    scope = {
+        "type": "http", "method": refused.method, "path": refused.path, "query_string": b"", "scheme": "https",
+        "headers": [*headers, (b"host", b"testserver")], "client": ("192.0.2.7", 4711),
+    }  # fmt: skip
+    facts: list[dict[str, Any]] = call(client, lambda: site.front.explain(scope)).members()["facts"]
+    return facts
+
+
+# --- what was sent, and what failed -------------------------------------------------------------------------------
+
+Produce = Callable[[Site, Client], Any]
+
+
+def _posts(path: str, *, content: bytes = b"{}", **headers: str) -> Produce:
+    sent = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return lambda _, client: client.post(path, content=content, headers=sent)
+
+
+def _registers(email: str = EMAIL, password: str = PASSWORD) -> Produce:
+    return lambda _, client: register(client, email, password)
+
+
+def _ambiguous(site: Site, client: Client) -> Any:
+    held = signed(client, credential="jwt")
+    return client.post("/auth/refresh", json={"refresh_token": held[REFRESH]}, headers=cookies(held, REFRESH))
+
+
+def _taken(site: Site, client: Client) -> Any:
+    register(client)
+    return register(client)
+
+
+def _nobody_elses(site: Site, client: Client) -> Any:
+    held = signed(client, transport="bearer")
+    return client.delete("/auth/sessions/AAAAAAAAAAAAAAAAAAAAAA", headers=bearer(held))
+
+
+def _tried_too_often(site: Site, client: Client) -> Any:
+    register(client)
+    for _ in range(50):
+        answer = login(client, password="the wrong passphrase")
+        if answer.status_code == 429:
+            break
+    return answer
+
+
+def _not_offered(site: Site, client: Client) -> Any:
+    register(client)
+    return login(client, credential="cookie-jar")
+
+
+def _too_large(site: Site, client: Client) -> Any:
+    body = {"subject": "alice", "claims": {"tree": "x" * 5000}, "credential": "jwt"}
+    return client.post("/own/sign-in", json=body)
+
+
+def _broken(site: Site, client: Client) -> Any:
+    held = signed(client)
+    site.store.fault = RuntimeError("nobody foresaw this")
+    site.store.failing = True
+    return client.get("/auth/me", headers=cookies(held))
+
+
+CONTENT: Mapping[str, Produce] = {
+    "body_not_parseable": _posts("/auth/login", content=b"{"),
+    "credentials_ambiguous": _ambiguous,
+    "invalid_credentials": lambda _, client: login(client),
+    "session_not_found": _nobody_elses,
+    "email_taken": _taken,
+    "body_too_large": _posts("/auth/login", content=b" " * 65537),
+    "content_type_unsupported": _posts("/auth/login", content_type="text/plain"),
+    "body_invalid": _posts("/auth/login"),
+    "credential_not_allowed": _not_offered,
+    "claims_too_large": _too_large,
+    "email_invalid": _registers("nobody"),
+    "password_too_short": _registers(password="short"),
+    "password_too_long": _registers(password="long " * 300),
+    "password_common": _registers(password="passwordpassword"),
+    "password_context": _registers("wonderfulness@example.com", "wonderfulness wonderfulness"),
+    "too_many_attempts": _tried_too_often,
+    "internal_error": _broken,
+}
+
+
+@pytest.mark.parametrize("code", CONTENT)
+def test_a_refusal_of_what_was_sent_is_produced(code: str) -> None:
+    site = make_site("starlette", settings=DeskSettings(throttle=ThrottlePolicy()))
+    with site.client() as client:
+        assert code_of(CONTENT[code](site, client)) == code
+        site.store.failing = False
+
+
+# --- all of them --------------------------------------------------------------------------------------------------
+
+
+def test_the_two_tables_hold_every_code_of_the_document_once() -> None:
+    assert len(DOCUMENTED) == len(CODES)
+    assert not GATE.keys() & CONTENT.keys()
+    assert sorted(DOCUMENTED) == sorted([*GATE, *CONTENT])
+
+
+@pytest.mark.parametrize("code", sorted({*CODES, *TOKEN_CODES}))
+def test_the_command_says_what_a_code_means_and_what_to_do(code: str) -> None:
+    told = CliRunner().invoke(app, ["explain", code], env={"NO_COLOR": "1", "COLUMNS": "80"})
+    assert told.exit_code == 0
+    for word in (code, "when", "do", f"errors.md#{code}"):
+        assert word in told.stdout
+    if code in CODES:
+        assert f"answered with {CODES[code].status}" in told.stdout
+
+
+def test_a_step_up_is_asked_for_in_the_seconds_that_the_fact_tells() -> None:
+    site = make_site("fastapi")
+    with site.client() as client:
+        headers = STATES["a teller of an hour ago"](site, client)
+        facts = {fact["code"]: fact for fact in explained(client, headers, path="/transfer", method="POST")["facts"]}
+        assert facts["policy_fresh"]["values"] == {"max_age": 300, "age": int(timedelta(hours=1).total_seconds())}
+        assert explained(client, [OWN], path="/transfer", method="POST") == {
+            "verdict": "refused",
+            "code": "not_signed_in",
+        }
