@@ -28,7 +28,7 @@ GUARDED = frozenset(
 HARMLESS = frozenset(
     {
         "CredentialKind", "CredentialKind | None", "CookieSettings", "timedelta", "type[msgspec.Struct] | None",
-        "CookieChanges", "CookieChanges | None", "ParsedToken | None",
+        "CookieChanges", "CookieChanges | None", "ParsedToken | None", "tuple[CookieSeen, ...]",
     }
 )  # fmt: skip
 """Declarations of fields that are called so and hold a choice, a setting, or a record that is guarded itself."""

@@ -22,21 +22,21 @@ _FIXED: Final[tuple[Header, ...]] = (
 
 
 class _Script(NamedTuple):
-    body: bytes
-    tag: bytes
+    text: bytes
+    etag: bytes
 
 
 async def script(gate: Gate, request: Request) -> Response:  # noqa: ARG001 - every handler has this shape
     """The file. 304 for who has it (RFC 9110 §13.1.2)."""
     found = _script()
-    caching = ((b"etag", found.tag), *_FIXED)
-    if has_seen(request, found.tag):
+    caching = ((b"etag", found.etag), *_FIXED)
+    if has_seen(request, found.etag):
         return Response(status=304, headers=caching)
     # A module script is UTF-8 whatever is said of it (HTML Standard, "fetch a single module script").
-    return Response(status=200, headers=((b"content-type", b"text/javascript"), *caching), body=found.body)
+    return Response(status=200, headers=((b"content-type", b"text/javascript"), *caching), body=found.text)
 
 
 @cache
 def _script() -> _Script:
-    body = resources.files("frontdesk.endpoints").joinpath("assets", "frontdesk.js").read_bytes()
-    return _Script(body, b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"')
+    text = resources.files("frontdesk.endpoints").joinpath("assets", "frontdesk.js").read_bytes()
+    return _Script(text, b'"' + hashlib.sha256(text).hexdigest()[:32].encode() + b'"')

@@ -47,7 +47,7 @@ class Answer:
     """One answer. Header names are in lower case; of a header that came twice the last value, but every cookie."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     cookies: tuple[str, ...] = field(repr=False)
     body: bytes = field(repr=False)
 
