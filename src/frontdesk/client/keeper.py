@@ -1,0 +1,163 @@
+"""Keeps the credentials of one session: in memory, in the storage, and fresh. Everything here may block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+
+from frontdesk.client.credentials import Credentials, Held, Timers, hold
+from frontdesk.client.desk import OVER, REPLY_SECONDS, Desk, Renewed, renewal
+from frontdesk.client.errors import SignedOutError, UnavailableError
+from frontdesk.client.flow import TOKEN_EXPIRED
+from frontdesk.client.storage import Storage
+
+LOCK_SECONDS: Final = 15.0
+"""So long another's refresh is waited for, which takes 14 s at most: whoever holds the lock longer is stopped."""
+ANSWER_BYTES: Final = 64 * 1024
+
+
+class Sender:
+    """Sends what is for the desk itself. It follows no redirect: a credential stands in the body."""
+
+    def __init__(self, desk: Desk, client: httpx.Client | None) -> None:
+        self._client = client
+        # On loopback no proxy of the environment is asked: it would see what is not encrypted.
+        self._trust_env = not desk.plain
+
+    def send(self, request: httpx.Request) -> httpx.Response:
+        """The answer, read whole. Raises httpx.HTTPError."""
+        if self._client is not None:
+            return _read(self._client, request)
+        with httpx.Client(trust_env=self._trust_env) as client:
+            return _read(client, request)
+
+    def ask(self, request: httpx.Request, seconds: float) -> httpx.Response:
+        """The answer; UnavailableError for a fault on the way, and when a step of it takes longer than `seconds`."""
+        request.extensions["timeout"] = httpx.Timeout(seconds).as_dict()
+        try:
+            return self.send(request)
+        except httpx.HTTPError as fault:
+            raise UnavailableError("the desk could not be asked", detail=type(fault).__name__).about(request) from None
+
+
+def _read(client: httpx.Client, request: httpx.Request) -> httpx.Response:
+    answer = client.send(request, auth=None, follow_redirects=False, stream=True)
+    try:
+        body = bytearray()
+        for part in answer.iter_bytes():
+            body += part
+            if len(body) > ANSWER_BYTES:
+                raise httpx.DecodingError("the answer is larger than 64 KiB")
+    finally:
+        answer.close()
+    return httpx.Response(answer.status_code, headers=answer.headers, content=bytes(body))
+
+
+class Keeper:
+    """The credentials of one session at one desk. `held` is what this process uses; the storage is what counts."""
+
+    def __init__(self, desk: Desk, storage: Storage, sender: Sender, timers: Timers) -> None:
+        self._desk = desk
+        self._storage = storage
+        self._sender = sender
+        self._timers = timers
+        self.held: Held | None = None
+
+    def stored(self) -> Credentials | None:
+        """What the storage holds for this desk. What belongs to another is never shown to this one."""
+        stored = self._storage.load()
+        return stored if stored is not None and stored.desk == self._desk.url else None
+
+    def take(self, credentials: Credentials) -> None:
+        """Keep what a sign-in has brought."""
+        with self._storage.lock(LOCK_SECONDS):
+            self._storage.save(credentials)
+            self._adopt(credentials)
+
+    def release(self, end: Callable[[Credentials], None]) -> None:
+        """Have `end` end the session of what is kept, then forget it; nothing is forgotten when that raises."""
+        with self._storage.lock(LOCK_SECONDS):
+            stored = self.stored()
+            if stored is not None:
+                end(stored)
+                self._forget(stored)
+            self.held = None
+
+    def obtain(self, refused: Held | None, code: str) -> Held:
+        """Credentials that were not refused: what another process has saved meanwhile, or renewed ones.
+
+        Under the storage's lock if it can be had; without it the rules of rotation keep everybody signed in.
+        """
+        with self._storage.lock(LOCK_SECONDS) as alone:
+            stored = self.stored()
+            if stored is None:
+                self.held = None
+                raise SignedOutError(code or "not_signed_in")
+            if code in OVER and refused is not None and stored.is_of_session_of(refused.credentials):
+                self._forget(stored)
+                raise SignedOutError(code)
+            held = hold(stored, self._timers)
+            if (refused is None or _is_newer(stored, refused.credentials)) and self._timers.boot() < held.renew_at:
+                self.held = held
+                return held
+            if not stored.refresh_token:
+                self._forget(stored)
+                raise SignedOutError(TOKEN_EXPIRED)
+            return self._renew(stored, alone=alone)
+
+    def _renew(self, stored: Credentials, *, alone: bool) -> Held:
+        """Refresh, and save what came before anybody uses it, unless the storage has changed meanwhile."""
+        try:
+            renewed = self._ask(stored)
+        except SignedOutError as refusal:
+            current = self.stored()
+            if current is not None and current.refresh_token != stored.refresh_token:
+                return self._adopt(current)  # somebody has refreshed or signed in beside us
+            if refusal.code in OVER:
+                self._forget(stored)
+            raise
+        current = self.stored()
+        if current is None:
+            self.held = None
+            raise SignedOutError("not_signed_in")
+        if current.refresh_token != stored.refresh_token:
+            return self._adopt(current)
+        if self._timers.boot() - renewed.begun > REPLY_SECONDS:  # this process was stopped meanwhile
+            raise UnavailableError("the answer to a refresh came too late")
+        if renewed.minted or alone:  # without the lock another may be saving a newer refresh token just now
+            self._storage.save(renewed.credentials)
+        return self._adopt(renewed.credentials)
+
+    def _ask(self, stored: Credentials) -> Renewed:
+        asking = renewal(self._desk, stored, self._timers)
+        request = next(asking)
+        while True:
+            try:
+                answer: httpx.Response | httpx.HTTPError = self._sender.send(request)
+            except httpx.HTTPError as fault:
+                answer = fault
+            try:
+                request = asking.send(answer)
+            except StopIteration as end:
+                renewed: Renewed = end.value
+                return renewed
+
+    def _adopt(self, credentials: Credentials) -> Held:
+        self.held = hold(credentials, self._timers)
+        return self.held
+
+    def _forget(self, refused: Credentials) -> None:
+        """Forget what was refused, unless the storage holds something else by now."""
+        self.held = None
+        current = self.stored()
+        if current is not None and current.is_of_session_of(refused):
+            self._storage.clear()
+
+
+def _is_newer(stored: Credentials, refused: Credentials) -> bool:
+    """Whether another process, or a new sign-in, has brought something since."""
+    if not stored.is_of_session_of(refused):
+        return True
+    return stored.access_token != refused.access_token and stored.issued_at > refused.issued_at
