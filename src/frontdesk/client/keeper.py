@@ -98,14 +98,22 @@ class Keeper:
             if code in OVER and refused is not None and stored.is_of_session_of(refused.credentials):
                 self._forget(stored)
                 raise SignedOutError(code)
-            held = hold(stored, self._timers)
-            if (refused is None or _is_newer(stored, refused.credentials)) and self._timers.boot() < held.renew_at:
-                self.held = held
-                return held
+            if self._may_serve(stored, refused, alone=alone):
+                return self._adopt(stored)
             if not stored.refresh_token:
                 self._forget(stored)
                 raise SignedOutError(TOKEN_EXPIRED)
             return self._renew(stored, alone=alone)
+
+    def _may_serve(self, stored: Credentials, refused: Held | None, *, alone: bool) -> bool:
+        """Whether another process, or a new sign-in, has brought something since that is not due."""
+        if self._timers.boot() >= hold(stored, self._timers).renew_at:
+            return False
+        if refused is None or not stored.is_of_session_of(refused.credentials):
+            return True
+        # Without the lock the order is not known: of several that expired at once each may have brought one.
+        known = refused.credentials
+        return alone and stored.access_token != known.access_token and stored.issued_at > known.issued_at
 
     def _renew(self, stored: Credentials, *, alone: bool) -> Held:
         """Refresh, and save what came before anybody uses it, unless the storage has changed meanwhile."""
@@ -154,10 +162,3 @@ class Keeper:
         current = self.stored()
         if current is not None and current.is_of_session_of(refused):
             self._storage.clear()
-
-
-def _is_newer(stored: Credentials, refused: Credentials) -> bool:
-    """Whether another process, or a new sign-in, has brought something since."""
-    if not stored.is_of_session_of(refused):
-        return True
-    return stored.access_token != refused.access_token and stored.issued_at > refused.issued_at
