@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -53,6 +54,14 @@ class Worker:
     def die(self) -> int:
         """Wait until it has killed itself."""
         return self.process.wait(PATIENCE)
+
+    def wake(self) -> None:
+        """Let it go on as soon as it has stopped."""
+        deadline = time.monotonic() + PATIENCE
+        while Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         for stream in (self.process.stdin, self.process.stdout):
@@ -167,7 +176,9 @@ def test_a_process_that_is_killed_takes_nobody_along(
 def test_a_process_that_stands_still_with_the_lock_holds_nobody_up_and_comes_back_harmless(
     desk: ShiftedDesk, proxy: LossyProxy, subject: str, file: Path
 ) -> None:
-    with working(proxy.url, file, ["tasks", "stops-saving"], ["tasks", "hasty"], ["threads", "hasty"]) as workers:
+    with working(
+        proxy.url, file, ["tasks", "brief", "stops-saving"], ["tasks", "hasty"], ["threads", "hasty"]
+    ) as workers:
         sleeper, *others = workers
         desk.expire()
         sleeper.start()

@@ -3,7 +3,7 @@
 KIND is `tasks` or `threads`. It says `ready`; for each line that it reads it sends COUNT requests at once and says what
 came of them, as a JSON list of statuses and names of errors. HOW: `unlocked` uses no lock file; `dies-holding` kills
 itself as soon as it holds the lock, `dies-saving` before it saves what a refresh brought, `stops-saving` says
-`stopping` and stops there; `hasty` waits for a lock half a second only.
+`stopping` and stops there; `hasty` waits for a lock one second only, `brief` holds it for less.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from frontdesk.client import Credentials, FileStorage, FrontdeskAuth, keeper
+from frontdesk.client import Credentials, FileStorage, FrontdeskAuth, file_storage, keeper
 from frontdesk.errors import FrontdeskError
 
 PATIENCE = 60.0
@@ -99,7 +99,9 @@ def main() -> None:
     storage = Faulty(file)
     storage.how = frozenset(how)
     if "hasty" in how:
-        keeper.LOCK_SECONDS = 0.5  # type: ignore[misc]
+        keeper.LOCK_SECONDS = 1.0  # type: ignore[misc]
+    if "brief" in how:
+        file_storage.HOLD_SECONDS = 0.9  # type: ignore[misc]
     auth = FrontdeskAuth(url, storage=storage)
     say("ready")
     for _ in sys.stdin:

@@ -6,6 +6,7 @@ import glob
 import os
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +24,10 @@ try:
 except ImportError:  # pragma: no cover - Windows: nobody is signed out without a lock, either
     HAS_FLOCK = False
 
-SAVE_SECONDS: Final = 4.0
-"""A save that takes longer is given up: whoever waited for the lock may have gone on."""
+HOLD_SECONDS: Final = 14.0
+"""What is learnt under the lock is in place so soon after it was taken, or never: others may have gone on by then."""
+REMAINS_SECONDS: Final = 4.0
+"""What is so old and not in place is a remain. With `HOLD_SECONDS` and a refresh of 10 s it stays below grace."""
 _LARGEST: Final = 256 * 1024
 _PAUSE: Final = 0.01
 
@@ -82,6 +85,7 @@ class FileStorage:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._lock = LockFile(self.path.with_name(f"{self.path.name}.lock"))
+        self._turn = threading.local()
 
     def __repr__(self) -> str:
         return f"FileStorage({str(self.path)!r})"
@@ -101,14 +105,14 @@ class FileStorage:
             raise StorageError(f"{self.path} does not hold credentials; remove it and sign in again") from None
 
     def save(self, credentials: Credentials, /) -> None:
-        begun = BOOT_TIMER()
         beside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.new")
         try:
             self._make_directory()
             try:
                 _write(beside, credentials.dumps())
-                if BOOT_TIMER() - begun > SAVE_SECONDS:
-                    raise StorageError(f"{self.path} could not be written in time; nothing was changed")
+                # After the writing: who is stopped from here on finds that the remains were removed.
+                if BOOT_TIMER() > getattr(self._turn, "ends", float("inf")):
+                    raise StorageError(f"{self.path} was not written in time; nothing was changed")
                 beside.replace(self.path)
                 _sync_directory(self.path.parent)
             finally:
@@ -132,7 +136,11 @@ class FileStorage:
             raise _failed(self.path, fault) from None
         with self._lock.hold(seconds) as alone:
             self._remove_remains()
-            yield alone
+            self._turn.ends = BOOT_TIMER() + HOLD_SECONDS
+            try:
+                yield alone
+            finally:
+                del self._turn.ends
 
     def _make_directory(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -144,7 +152,7 @@ class FileStorage:
         """
         for beside in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.new"):
             try:
-                if WALL_TIMER() - beside.stat().st_mtime > SAVE_SECONDS:
+                if WALL_TIMER() - beside.stat().st_mtime > REMAINS_SECONDS:
                     beside.unlink()
             except OSError:
                 continue  # another process was faster, or it is not ours to remove
