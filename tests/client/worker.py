@@ -1,9 +1,11 @@
-"""A program that uses the client, in a process of its own: `python -m tests.client.worker URL FILE KIND COUNT [HOW…]`.
+"""A program that uses the client, in a process of its own: `python -m tests.client.worker DESK URL FILE KIND COUNT …`.
 
-KIND is `tasks` or `threads`. It says `ready`; for each line that it reads it sends COUNT requests at once and says what
-came of them, as a JSON list of statuses and names of errors. HOW: `unlocked` uses no lock file; `dies-holding` kills
-itself as soon as it holds the lock, `dies-saving` before it saves what a refresh brought, `stops-saving` says
-`stopping` and stops there; `hasty` waits for a lock one second only, `brief` holds it for less.
+The desk is asked at DESK, requests go to URL. KIND is `tasks` or `threads`. It says `ready`; for each line that it
+reads it sends COUNT requests at once and says what came of them, as a JSON list of statuses and names of errors.
+
+Further words say how: `unlocked` uses no lock file; `dies-holding` kills itself as soon as it holds the lock,
+`dies-saving` before it saves what a refresh brought, `stops-saving` says `stopping` and stops there; `hasty` waits for
+a lock one second only, `brief` holds it for less.
 """
 
 from __future__ import annotations
@@ -95,14 +97,14 @@ def by_threads(auth: FrontdeskAuth, url: str, count: int) -> list[int | str]:
 
 
 def main() -> None:
-    url, file, kind, count, *how = sys.argv[1:]
+    desk, url, file, kind, count, *how = sys.argv[1:]
     storage = Faulty(file)
     storage.how = frozenset(how)
     if "hasty" in how:
         keeper.LOCK_SECONDS = 1.0  # type: ignore[misc]
     if "brief" in how:
         file_storage.HOLD_SECONDS = 0.9  # type: ignore[misc]
-    auth = FrontdeskAuth(url, storage=storage)
+    auth = FrontdeskAuth(desk, storage=storage, origins=[url])
     say("ready")
     for _ in sys.stdin:
         if kind == "tasks":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,7 +17,8 @@ MARGIN_SECONDS: Final = 30.0
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 
 
-class Credentials(Discreet, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Credentials(Discreet):
     """The credentials of one session, as a storage keeps them. They are shown to `desk` and to no other.
 
     `expires_in` (seconds) counts from `issued_at` (seconds since 1970 by this machine's clock); 0: nobody said. Without

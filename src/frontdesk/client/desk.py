@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Generator
+from dataclasses import replace
 from http import HTTPStatus
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 import httpx
@@ -167,7 +169,7 @@ def renewal(
     settled. An answer that came too late counts as lost: somebody else may have refreshed meanwhile.
     """
     begun = timers.boot()
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in count(1):
         request = desk.refresh(held.refresh_token)
         left = REPLY_SECONDS - (timers.boot() - begun)
         request.extensions["timeout"] = httpx.Timeout(max(left, 0.1)).as_dict()
@@ -177,15 +179,15 @@ def renewal(
         if isinstance(answer, httpx.Response) and not late:
             return _read_renewal(desk, held, answer, begun=begun, issued_at=issued_at)
         if late or attempt == ATTEMPTS or isinstance(answer, httpx.ConnectError | httpx.ConnectTimeout):
-            break
-    raise UnavailableError("the desk did not answer a refresh", detail=type(answer).__name__)
+            raise UnavailableError("the desk did not answer a refresh", detail=type(answer).__name__)
+    raise AssertionError  # pragma: no cover - it counts for ever
 
 
 def _read_renewal(desk: Desk, held: Credentials, answer: httpx.Response, *, begun: float, issued_at: float) -> Renewed:
     if answer.status_code == HTTPStatus.OK:
         fresh = _credentials(desk.url, answer, issued_at)
         # Within grace no refresh token comes: the one that we have stays.
-        kept = msgspec.structs.replace(fresh, refresh_token=fresh.refresh_token or held.refresh_token)
+        kept = replace(fresh, refresh_token=fresh.refresh_token or held.refresh_token)
         return Renewed(kept, bool(fresh.refresh_token), begun)
     problem = _problem_of(answer)
     if problem is not None and answer.status_code == HTTPStatus.UNAUTHORIZED and problem.code in OVER | REFUSED_TOKEN:
