@@ -431,6 +431,12 @@ def test_a_streamed_body_is_not_repeated_unless_it_is_read_into_memory(
     assert proxy.refreshes == 2
 
 
+def test_files_are_not_repeated_either(desk: ShiftedDesk, proxy: LossyProxy, auth: FrontdeskAuth, ask: Ask) -> None:
+    desk.expire()
+    assert ask(auth, files={"file": b"content"}).json()["code"] == "token_expired"
+    assert ask(auth, files={"file": b"content"}).status_code == 200
+
+
 # --- what is shown
 
 

@@ -51,7 +51,7 @@ def run(desk: ShiftedDesk, file: Path) -> Run:
 def test_a_user_signs_in_once_and_comes_back_when_everything_has_expired(
     run: Run, desk: ShiftedDesk, file: Path
 ) -> None:
-    assert run("whoami") == (1, "No credential came along. Sign in with: sign-in EMAIL\n")
+    assert run("whoami") == (1, "Nobody is signed in. Sign in with: sign-in EMAIL\n")
     email = desk.register()
     assert run("sign-in", email, typed="not this one, surely not\n") == (1, "The address or the password is wrong.\n")
     status, said = run("sign-in", email, typed=f"{PASSWORD}\n")
@@ -76,7 +76,7 @@ def test_a_desk_that_is_away_is_no_reason_to_sign_in_again(run: Run, desk: Shift
     status, said = run("sign-out", url=away)
     assert (status, said) == (1, "That did not work, try again later: the desk could not be asked\n")
     assert run("whoami", url=away)[0] == 1
-    assert run("whoami")[1] == "No credential came along. Sign in with: sign-in EMAIL\n", "they are of another desk"
+    assert run("whoami")[1] == "Nobody is signed in. Sign in with: sign-in EMAIL\n", "they are of another desk"
     file.write_text(kept)
     assert run("whoami")[0] == 0
 

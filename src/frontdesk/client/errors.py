@@ -11,11 +11,16 @@ Only the first means that somebody has to sign in. No message holds a credential
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 import httpx
 
 from frontdesk.errors import CODES, FrontdeskError
+
+_OWN_WORDS: Final = {
+    "not_signed_in": "Nobody is signed in.",
+    "token_expired": "The access token has expired, and there is nothing to renew it with.",
+}
 
 
 def sentence_of(code: str) -> str:
@@ -28,7 +33,7 @@ class SignedOutError(FrontdeskError):
     """Nobody is signed in. `code` is one of docs/errors.md, such as `not_signed_in` or `session_ended`."""
 
     def __init__(self, code: str) -> None:
-        super().__init__(sentence_of(code))
+        super().__init__(_OWN_WORDS.get(code) or sentence_of(code))
         self.code = code
 
 
