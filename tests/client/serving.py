@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -81,6 +82,14 @@ class ShiftedDesk:
             ).fetchall()
 
 
+def until(condition: Callable[[], object]) -> None:
+    """Return as soon as it is so; AssertionError when that never comes."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 @contextmanager
 def serving(directory: Path, *flags: str) -> Iterator[ShiftedDesk]:
     """A desk on a port of its own, with its database in `directory`."""
@@ -107,6 +116,9 @@ class LossyProxy:
         """To how many of the next refreshes the answer is 503, without asking the desk."""
         self.redirect = ""
         """Where every refresh is sent instead (307)."""
+        self.open = threading.Event()
+        """Cleared, it keeps refreshes waiting before they reach the desk."""
+        self.open.set()
         self._mutex = threading.Lock()
         target = httpx.URL(url)
         proxy = self
@@ -116,8 +128,10 @@ class LossyProxy:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                if self.path == "/auth/refresh" and proxy._instead(self):
-                    return
+                if self.path == "/auth/refresh":
+                    proxy.open.wait(PATIENCE)
+                    if proxy._instead(self):
+                        return
                 lost = proxy._count(self.path)
                 connection = http.client.HTTPConnection(target.host, target.port, timeout=PATIENCE)
                 with closing(connection):
@@ -176,6 +190,7 @@ class LossyProxy:
 
     def stop(self) -> None:
         """Nobody listens any more. May be called again."""
+        self.open.set()
         if not self._thread.is_alive():
             return
         self._server.shutdown()

@@ -21,7 +21,7 @@ from frontdesk.client import (
 )
 from frontdesk.client.credentials import Timers
 from frontdesk.errors import ConfigurationError
-from tests.client.serving import LossyProxy, Row, ShiftedDesk, Watch
+from tests.client.serving import LossyProxy, Row, ShiftedDesk, Watch, until
 from tests.server.processes import PASSWORD, PATIENCE
 
 Ask = Callable[..., httpx.Response]
@@ -244,13 +244,15 @@ def test_who_is_cancelled_leaves_the_refresh_to_the_others(
     async def run() -> list[object]:
         async with httpx.AsyncClient(auth=auth, base_url=proxy.url, timeout=PATIENCE, trust_env=False) as client:
             tasks = [asyncio.create_task(client.get("/auth/me")) for _ in range(5)]
-            while auth._flights._flight is None:  # noqa: ASYNC110 - what starts it is no business of tests
-                await asyncio.sleep(0)
+            await asyncio.to_thread(until, lambda: auth._flights._flight is not None)
             for task in tasks[:4]:
                 task.cancel()
-            return await asyncio.gather(*tasks, return_exceptions=True)
+            first = await asyncio.gather(*tasks[:4], return_exceptions=True)
+            proxy.open.set()
+            return [*first, await tasks[4]]
 
     desk.expire()
+    proxy.open.clear()
     *cancelled, last = asyncio.run(run())
     assert all(isinstance(each, asyncio.CancelledError) for each in cancelled)
     assert isinstance(last, httpx.Response)
@@ -349,6 +351,11 @@ def test_on_loopback_plain_http_is_good(url: str) -> None:
 
 def test_plain_http_elsewhere_has_to_be_asked_for_by_name() -> None:
     assert repr(FrontdeskAuth("http://desk.example/", insecure_http=True)) == "FrontdeskAuth('http://desk.example')"
+
+
+def test_the_desk_is_asked_by_a_client_that_may_be_used_in_a_thread() -> None:
+    with pytest.raises(TypeError, match=r"httpx\.Client"):
+        FrontdeskAuth("https://desk.example", client=httpx.AsyncClient())  # type: ignore[arg-type]
 
 
 def test_origins_are_several() -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from frontdesk.client.credentials import Held, Timers
 from frontdesk.client.flights import Flights
 from frontdesk.endpoints.http import problem
 from frontdesk.errors import Refusal
-from tests.client.serving import Watch
+from tests.client.serving import Watch, until
 from tests.server.processes import PATIENCE
 
 URL = "https://desk.example"
@@ -159,12 +160,10 @@ def test_whoever_waits_hears_of_an_interruption_as_a_fault() -> None:
     flights = Flights(obtain)
     with ThreadPoolExecutor(2) as threads:
         leader = threads.submit(flights.join, None, "")
-        while flights._flight is None:
-            pass
-        waiting = flights._flight
+        until(lambda: flights._flight is not None)
+        waiting: Any = flights._flight
         follower = threads.submit(flights.join, None, "")
-        while not waiting._condition._waiters:  # type: ignore[attr-defined]
-            pass
+        until(lambda: waiting._condition._waiters)
         joined.set()
         with pytest.raises(KeyboardInterrupt):
             leader.result(PATIENCE)

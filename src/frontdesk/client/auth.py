@@ -42,7 +42,7 @@ class FrontdeskAuth(httpx.Auth):
     origins: other addresses that may see the access token, such as services with a `Verifier`. storage: where the
     credentials are kept; by default as long as the process lives. client: asks the desk (proxies, TLS); asynchronous
     programs, too, give a `httpx.Client`, which is used in a thread. insecure_http: take addresses that are plain http
-    and not on loopback, where everybody on the way can read the credentials.
+    and not on loopback, where everybody on the way can read the credentials. timers: for tests that move time.
 
     For any number of threads, tasks and event loops (asyncio). A request raises SignedOutError when nobody is signed in
     or no more, UnavailableError when the desk was needed and could not be asked, StorageError when what it gave could

@@ -63,11 +63,10 @@ _problem: Final = msgspec.json.Decoder(_Problem).decode
 
 
 class Renewed(NamedTuple):
-    """A refresh that was granted. `minted`: it brought a new refresh token. `begun`: when it was first sent."""
+    """A refresh that was granted. `minted`: it brought a new refresh token."""
 
     credentials: Credentials
     minted: bool
-    begun: float
 
 
 class Desk:
@@ -166,7 +165,7 @@ def renewal(
 
     A refresh whose answer is lost is repeated with the same token, at once: at most `ATTEMPTS` times, within
     `REPLY_SECONDS`. Raises SignedOutError when the desk takes the token no longer, UnavailableError when nothing was
-    settled. An answer that came too late counts as lost: somebody else may have refreshed meanwhile.
+    settled. Whether the answer came too late is for whoever keeps it to say.
     """
     begun = timers.boot()
     for attempt in count(1):
@@ -175,20 +174,20 @@ def renewal(
         request.extensions["timeout"] = httpx.Timeout(max(left, 0.1)).as_dict()
         issued_at = timers.wall()
         answer = yield request
+        if isinstance(answer, httpx.Response):
+            return _read_renewal(desk, held, answer, issued_at)
         late = timers.boot() - begun > REPLY_SECONDS
-        if isinstance(answer, httpx.Response) and not late:
-            return _read_renewal(desk, held, answer, begun=begun, issued_at=issued_at)
         if late or attempt == ATTEMPTS or isinstance(answer, httpx.ConnectError | httpx.ConnectTimeout):
             raise UnavailableError("the desk did not answer a refresh", detail=type(answer).__name__)
     raise AssertionError  # pragma: no cover - it counts for ever
 
 
-def _read_renewal(desk: Desk, held: Credentials, answer: httpx.Response, *, begun: float, issued_at: float) -> Renewed:
+def _read_renewal(desk: Desk, held: Credentials, answer: httpx.Response, issued_at: float) -> Renewed:
     if answer.status_code == HTTPStatus.OK:
         fresh = _credentials(desk.url, answer, issued_at)
         # Within grace no refresh token comes: the one that we have stays.
         kept = replace(fresh, refresh_token=fresh.refresh_token or held.refresh_token)
-        return Renewed(kept, bool(fresh.refresh_token), begun)
+        return Renewed(kept, bool(fresh.refresh_token))
     problem = _problem_of(answer)
     if problem is not None and answer.status_code == HTTPStatus.UNAUTHORIZED and problem.code in OVER | REFUSED_TOKEN:
         raise SignedOutError(problem.code)

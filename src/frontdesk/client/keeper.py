@@ -12,6 +12,7 @@ from frontdesk.client.desk import OVER, REPLY_SECONDS, Desk, Renewed, renewal
 from frontdesk.client.errors import SignedOutError, UnavailableError
 from frontdesk.client.flow import TOKEN_EXPIRED
 from frontdesk.client.storage import Storage
+from frontdesk.core.credentials import parse
 
 LOCK_SECONDS: Final = 15.0
 """So long another's refresh is waited for, which takes 14 s at most: whoever holds the lock longer is stopped."""
@@ -22,6 +23,8 @@ class Sender:
     """Sends what is for the desk itself. It follows no redirect: a credential stands in the body."""
 
     def __init__(self, desk: Desk, client: httpx.Client | None) -> None:
+        if not isinstance(client, httpx.Client | None):
+            raise TypeError("client is a httpx.Client, which asynchronous programs use in a thread")
         self._client = client
         # On loopback no proxy of the environment is asked: it would see what is not encrypted.
         self._trust_env = not desk.plain
@@ -91,10 +94,11 @@ class Keeper:
         Under the storage's lock if it can be had; without it the rules of rotation keep everybody signed in.
         """
         with self._storage.lock(LOCK_SECONDS) as alone:
+            begun = self._timers.boot()
             stored = self.stored()
             if stored is None:
                 self.held = None
-                raise SignedOutError(code or "not_signed_in")
+                raise SignedOutError(code if code in OVER else "not_signed_in")
             if code in OVER and refused is not None and stored.is_of_session_of(refused.credentials):
                 self._forget(stored)
                 raise SignedOutError(code)
@@ -103,7 +107,14 @@ class Keeper:
             if not stored.refresh_token:
                 self._forget(stored)
                 raise SignedOutError(TOKEN_EXPIRED)
-            return self._renew(stored, alone=alone)
+            renewed = self._renew(stored)
+            if isinstance(renewed, Held):
+                return renewed
+            if self._timers.boot() - begun <= REPLY_SECONDS:
+                return self._keep(stored, renewed, alone=alone, begun=begun)
+        with self._storage.lock(LOCK_SECONDS) as alone:
+            # This process was stopped, or the desk was slow: others may have gone on without the first lock.
+            return self._keep(stored, renewed, alone=alone, begun=None)
 
     def _may_serve(self, stored: Credentials, refused: Held | None, *, alone: bool) -> bool:
         """Whether another process, or a new sign-in, has brought something since that is not due."""
@@ -115,26 +126,35 @@ class Keeper:
         known = refused.credentials
         return alone and stored.access_token != known.access_token and stored.issued_at > known.issued_at
 
-    def _renew(self, stored: Credentials, *, alone: bool) -> Held:
-        """Refresh, and save what came before anybody uses it, unless the storage has changed meanwhile."""
+    def _renew(self, stored: Credentials) -> Held | Renewed:
+        """What the desk grants; after a refusal what somebody else has saved meanwhile."""
         try:
-            renewed = self._ask(stored)
+            return self._ask(stored)
         except SignedOutError as refusal:
             current = self.stored()
             if current is not None and current.refresh_token != stored.refresh_token:
-                return self._adopt(current)  # somebody has refreshed or signed in beside us
+                return self._adopt(current)
             if refusal.code in OVER:
                 self._forget(stored)
             raise
+
+    def _keep(self, presented: Credentials, renewed: Renewed, *, alone: bool, begun: float | None) -> Held:
+        """Save what the desk granted for `presented` before anybody uses it, unless the storage has moved on.
+
+        What is late counts as lost: who came after may have burnt it. But where the storage holds a token between the
+        one that was presented and the one that this brought, it is that one which was burnt.
+        """
         current = self.stored()
+        late = begun is None or self._timers.boot() - begun > REPLY_SECONDS
         if current is None:
             self.held = None
             raise SignedOutError("not_signed_in")
-        if current.refresh_token != stored.refresh_token:
-            return self._adopt(current)
-        if self._timers.boot() - renewed.begun > REPLY_SECONDS:  # this process was stopped meanwhile
+        if current.refresh_token != presented.refresh_token:
+            if not _lies_between(presented, current, renewed.credentials):
+                return self._adopt(current)
+        elif late and renewed.minted:
             raise UnavailableError("the answer to a refresh came too late")
-        if renewed.minted or alone:  # without the lock another may be saving a newer refresh token just now
+        if renewed.minted or (alone and not late):  # else another may be saving a newer refresh token just now
             self._storage.save(renewed.credentials)
         return self._adopt(renewed.credentials)
 
@@ -162,3 +182,12 @@ class Keeper:
         current = self.stored()
         if current is not None and current.is_of_session_of(refused):
             self._storage.clear()
+
+
+def _lies_between(presented: Credentials, current: Credentials, brought: Credentials) -> bool:
+    tokens = [parse(each.refresh_token.encode()) for each in (presented, current, brought)]
+    known = [token for token in tokens if token is not None]
+    if len(known) < len(tokens) or len({token.session_id for token in known}) > 1:
+        return False
+    before, kept, after = (token.generation for token in known)
+    return before < kept < after
