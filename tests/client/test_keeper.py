@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -169,6 +169,18 @@ def test_whoever_waits_hears_of_an_interruption_as_a_fault() -> None:
             leader.result(PATIENCE)
         with pytest.raises(UnavailableError, match="interrupted"):
             follower.result(PATIENCE)
+
+
+def test_a_flight_that_was_given_up_does_not_end_the_next_one() -> None:
+    following: Future[Held] = Future()
+
+    def obtain(refused: Held | None, code: str) -> Held:
+        flights._flight = following  # as somebody does who has waited too long
+        return HELD
+
+    flights = Flights(obtain)
+    assert flights.join(None, "") == HELD
+    assert flights._flight is following
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
