@@ -26,7 +26,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_each_example_is_run_here() -> None:
-    assert [path.stem for path in EXAMPLES] == ["asgi_app", "fastapi_app", "starlette_app", "verified_app"]
+    run = [path.stem for path in EXAMPLES]
+    assert run == ["asgi_app", "command_line_tool", "fastapi_app", "starlette_app", "verified_app"]
 
 
 @pytest.mark.parametrize("name", ["fastapi_app", "verified_app"])

@@ -26,10 +26,19 @@ _LISTENING = re.compile(r'listening: open (http[^"\s]+)')
 
 
 class Server:
-    """`frontdesk serve` as a context manager. A thread reads its log, so that a full pipe never stops it."""
+    """`frontdesk serve` as a context manager. A thread reads its log, so that a full pipe never stops it.
 
-    def __init__(self, directory: Path, *flags: str, environ: Mapping[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "frontdesk", "serve", "--port", "0", "--log-format", "json", *flags]
+    `program` is what Python runs; another one may start the same server under a clock that is wrong.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *flags: str,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "frontdesk"),
+    ) -> None:
+        command = [sys.executable, *program, "serve", "--port", "0", "--log-format", "json", *flags]
         self.process = subprocess.Popen(
             [*command, "--set", "hashing=small"],
             cwd=directory,

@@ -1,0 +1,64 @@
+"""What happens to one request, as a generator that does no I/O: it yields what it needs and what is to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Final, NamedTuple
+
+import httpx
+
+from frontdesk.client.credentials import Held
+from frontdesk.client.desk import OVER, Desk, challenge_of
+
+TOKEN_EXPIRED: Final = "token_expired"  # noqa: S105 - a code
+
+
+class Need(NamedTuple):
+    """Credentials are needed, other than those that were `refused` with `code`. Who cannot give any raises."""
+
+    refused: Held | None = None
+    code: str = ""
+
+
+Answer = Held | httpx.Response
+
+
+def steps(request: httpx.Request, desk: Desk) -> Generator[Need | httpx.Request, Answer, None]:
+    """Send `request` with an access token, and once more with another when the first has expired.
+
+    Yields `Need`, and is sent `Held`; yields the request, and is sent its answer. The answer that came last is the
+    caller's. A request to any other origin goes out as it is. One whose body cannot be sent twice is not repeated: its
+    401 is the answer, and new credentials are there for whoever sends it again.
+    """
+    if not desk.covers(request.url):
+        yield request
+        return
+    held = yield from _credentials(Need())
+    code = yield from _sent(request, held, desk)
+    if code != TOKEN_EXPIRED and code not in OVER:
+        return
+    fresh = yield from _credentials(Need(held, code))
+    if not can_be_repeated(request):
+        return
+    code = yield from _sent(request, fresh, desk)
+    if code in OVER:
+        yield from _credentials(Need(fresh, code))
+
+
+def can_be_repeated(request: httpx.Request) -> bool:
+    """Whether the body is in memory whole. A file or a generator stands at its end after the first time."""
+    return isinstance(request.stream, httpx.ByteStream)
+
+
+def _credentials(need: Need) -> Generator[Need, Answer, Held]:
+    answer = yield need
+    assert isinstance(answer, Held)
+    return answer
+
+
+def _sent(request: httpx.Request, held: Held, desk: Desk) -> Generator[httpx.Request, Answer, str]:
+    """Send, and return the code of a 401, unless somebody else gave it after redirects: that decides nothing."""
+    request.headers["Authorization"] = f"Bearer {held.credentials.access_token}"
+    answer = yield request
+    assert isinstance(answer, httpx.Response)
+    return challenge_of(answer) if desk.covers(answer.request.url) else ""
