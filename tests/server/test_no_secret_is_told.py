@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.doctor.deployments import text_of
 from tests.secrets_of_the_run import Secrets
 from tests.server.processes import PASSWORD, PATIENCE, Server, Visitor, run_cli, visiting
 
@@ -116,12 +117,16 @@ def test_no_output_holds_a_secret_of_the_run(tmp_path: Path, log_format: str) ->
         )
         assert metrics.status_code == 200
         ears.hear("metrics", metrics.text)
+        store = f"sqlite:///{tmp_path / 'frontdesk.db'}"
+        for words in (["--store", store], ["--store", store, "--json"], ["--store", store, "--url", server.url]):
+            ears.hear("doctor", text_of(*words)[0])
         server.catch_up()
         ears.hear("log", server.log)
     ears.secrets.read_key_file(tmp_path / "frontdesk.db.key")
     ears.secrets.read_database(tmp_path / "frontdesk.db")
     assert len(ears.secrets) > 50
-    assert len(ears.outputs) >= 6
+    assert len(ears.outputs) >= 7
+    assert "key_beside_database" in ears.outputs["doctor"]
     assert '"facts"' in ears.outputs["explain, told to the holder"]
     assert '"facts"' in ears.outputs["explain, told to the holder of what ended"]
     assert ears.secrets.told_in(ears.outputs) == []
