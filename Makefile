@@ -30,8 +30,7 @@ client: setup-dev ## build the client for browsers: client/lib, and the file tha
 	cp client/lib/frontdesk.js src/frontdesk/endpoints/assets/frontdesk.js
 
 test: lint types imports ## lint, types, import rules and all tests but the destructive ones
-	$(PYTEST) --cov --cov-report=
-	@printf 'Coverage with branches: %s %%\n' "$$($(BIN)/coverage report --format=total)"
+	$(PYTEST)
 
 test-faults: setup-dev ## the slow, destructive tests: kill, freeze, cut, fail-over, disk full
 	$(PYTEST) -m faults
@@ -51,7 +50,8 @@ format: setup-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
 
-coverage: setup-dev ## after `make test`: the lines and branches that no test reached
+coverage: setup-dev ## the same tests, watched, which takes twice as long: the lines and branches that none reached
+	$(PYTEST) --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --show-missing
 
 bench: bench-core bench-jose bench-http bench-revocation ## measure everything, side by side (docs/performance.md); best on an idle machine
