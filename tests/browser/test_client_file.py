@@ -6,16 +6,19 @@ import gzip
 import json
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.advisor.paths import configurations
 from tests.requirements import ROOT, find_compiler, find_node
 
 CLIENT = ROOT / "client"
 LIB = CLIENT / "lib"
 SERVED = ROOT / "src" / "frontdesk" / "endpoints" / "assets" / "frontdesk.js"
 PAGES = [ROOT / "docs" / "browser-client.md", CLIENT / "README.md"]
+_SOURCE = re.compile(r'from "[./a-z]+/frontdesk\.js";')
 _SAMPLE = re.compile(r"^```ts\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATIENCE = 120.0
 
@@ -33,12 +36,11 @@ def test_what_is_kept_is_what_its_sources_build_byte_for_byte(tmp_path: Path) ->
     assert SERVED.read_bytes() == built["frontdesk.js"], "run `make client`"
 
 
-def test_every_sample_of_the_docs_has_the_right_types(tmp_path: Path) -> None:
+def check_types(directory: Path, samples: Sequence[str]) -> None:
+    """Compile each sample against the types of the client, strictly."""
     compiler = find_compiler()
-    samples = [sample for page in PAGES for sample in _SAMPLE.findall(page.read_text(encoding="utf-8"))]
-    assert len(samples) > 3
     for number, sample in enumerate(samples):
-        (tmp_path / f"sample{number}.ts").write_text(sample + "\nexport {};\n")
+        (directory / f"sample{number}.ts").write_text(sample + "\nexport {};\n")
     settings = {
         "extends": str(CLIENT / "tsconfig.json"),
         "compilerOptions": {
@@ -53,8 +55,22 @@ def test_every_sample_of_the_docs_has_the_right_types(tmp_path: Path) -> None:
         },
         "include": ["*.ts"],
     }
-    (tmp_path / "tsconfig.json").write_text(json.dumps(settings))
-    run(find_node(), compiler, "--project", tmp_path)
+    (directory / "tsconfig.json").write_text(json.dumps(settings))
+    run(find_node(), compiler, "--project", directory)
+
+
+def test_every_sample_of_the_docs_has_the_right_types(tmp_path: Path) -> None:
+    samples = [sample for page in PAGES for sample in _SAMPLE.findall(page.read_text(encoding="utf-8"))]
+    assert len(samples) > 3
+    check_types(tmp_path, samples)
+
+
+def test_every_script_that_the_advisor_prints_has_the_right_types(tmp_path: Path) -> None:
+    printed = {each.configuration.client.text for each in configurations().values()}
+    scripts = {text for text in printed if "createClient" in text}
+    assert len(scripts) > 3
+    known = "declare const email: string, password: string, tokenOfTheProvider: string;\n"
+    check_types(tmp_path, [known + _SOURCE.sub('from "@frontdesk/client";', text) for text in sorted(scripts)])
 
 
 def test_it_depends_on_nothing_and_its_tools_are_locked_without_addresses() -> None:

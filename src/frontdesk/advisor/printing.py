@@ -270,10 +270,10 @@ POST {where} {body}
 GET {path}
   Authorization: Bearer <access_token>
 {later}"""
-_SCRIPT: Final = """\
+_POST: Final = """\
 const post = {{
   method: "POST", headers: {{"content-type": "application/json"}},
-  body: JSON.stringify({says}),{more}
+  body: JSON.stringify({says}),
 }};
 """
 
@@ -301,21 +301,30 @@ def _requests(plan: Plan, path: str) -> str:
 
 
 def _script(plan: Plan, path: str) -> str:
-    crosses = plan.leaf == "single-page-memory"
-    desk = '"https://app.example' if crosses else '"'
     says = "{token: tokenOfTheProvider}" if plan.enters else "{email, password}"
-    if plan.refresh_in is not None:
-        says = '{email, password, refresh_in: "cookie"}'
-    begin = _SCRIPT.format(says=says, more='\n  credentials: "include",' if crosses else "")
-    login = f'await fetch({desk}{"/enter" if plan.enters else "/auth/login"}", post);\n'
-    if plan.transport == "cookie":
-        later = "// 401 token_expired: POST /auth/refresh, then the request once more\n"
+    post = _POST.format(says=says)
+    if plan.credential == "session":
+        begins = "/enter" if plan.enters else "/auth/login"
         call = f'await fetch("{path}");  // the cookie goes along by itself\n'
-        return f"{begin}{login}{call}{later if plan.credential != 'session' else ''}"
+        return f'{post}await fetch("{begins}", post);\n{call}'
+    # A page of another origin serves a copy: browsers load the desk's file for the desk's own origin alone.
+    crosses = plan.leaf == "single-page-memory"
+    desk = "https://app.example" if crosses else ""
+    options = {"base": f"{desk}/auth"} if crosses else {}
+    if plan.transport == "bearer":
+        options["transport"] = "bearer"
+    if plan.transport == "bearer" and plan.credential == "jwe":
+        options["credential"] = "jwe"
+    told = ", ".join(f'{name}: "{value}"' for name, value in options.items())
+    if len(options) > 1:
+        told = "\n  " + told.replace(", ", ",\n  ") + ",\n"
+    source = '"./frontdesk.js";  // a copy of /auth/frontdesk.js' if crosses else '"/auth/frontdesk.js";'
+    sign_in = 'signIn(() => fetch("/enter", post))' if plan.enters else f"signIn({says})"
     return (
-        f"{begin}const reply = {login}"
-        "const token = (await reply.json()).access_token;  // in memory only\n"
-        'const headers = {authorization: "Bearer " + token};\n'
-        f'await fetch({desk}{path}", {{headers}});\n'
-        "// 401 token_expired: POST /auth/refresh without Authorization for the next one\n"
+        f"import {{ createClient }} from {source}\n\n"
+        f"{post if plan.enters else ''}"
+        f"const client = createClient({f'{{{told}}}' if told else ''});\n"
+        f"await client.{sign_in};\n"
+        "// Refreshes when it must, once for all tabs.\n"
+        f'await client.fetch("{desk}{path}");\n'
     )
