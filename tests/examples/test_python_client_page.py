@@ -123,8 +123,3 @@ def test_the_figures_of_the_page_are_those_of_the_source() -> None:
     listed = re.search(r"the session is over \((.*?)\)", PAGE, re.DOTALL)
     assert listed is not None
     assert set(re.findall(r"`(\w+)`", listed[1])) == desk.OVER <= set(CODES)
-
-
-def test_the_links_of_the_page_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)", PAGE):
-        assert (ROOT / "docs" / target).exists(), target
