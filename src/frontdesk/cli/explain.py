@@ -23,7 +23,7 @@ from frontdesk.cli.opening import JsonOption
 from frontdesk.cli.output import note, plain_json, printable, say, show
 from frontdesk.clock import SystemClock
 from frontdesk.core.causes import REFUSALS, TOKENS, Cause
-from frontdesk.core.origin import is_loopback
+from frontdesk.core.origin import leads_to_loopback
 from frontdesk.endpoints.bodies import Explained, ExplainedFact
 from frontdesk.endpoints.explain import CREDENTIAL_VARIABLE, SERVICE_HEADER
 from frontdesk.errors import CODES
@@ -103,8 +103,7 @@ def _parts_of(url: str) -> SplitResult:
         usable = False
     if not usable or not url.isascii() or not url.isprintable() or " " in url:
         raise _CannotAsk("--url is an address such as https://app.example/page, without a name or password in it")
-    host = (parts.hostname or "").lower()
-    if parts.scheme == "http" and not is_loopback(f"[{host}]" if ":" in host else host):
+    if parts.scheme == "http" and not leads_to_loopback(parts.hostname or ""):
         raise _CannotAsk("a credential is not sent over plain http to another machine; write https://")
     return parts
 
