@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.metadata import version
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 import typer
@@ -18,13 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from frontdesk.errors import FrontdeskError, Refusal
-
-_UNITS: Final = (
-    ("year", timedelta(days=365)),
-    ("day", timedelta(days=1)),
-    ("hour", timedelta(hours=1)),
-    ("minute", timedelta(minutes=1)),
-)
 
 
 def say(sentence: str) -> None:
@@ -117,15 +110,6 @@ def minute(moment: datetime) -> str:
 def stamp(moment: datetime) -> str:
     """A moment to the second, in UTC."""
     return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def span(length: timedelta) -> str:
-    """A duration in words, in the largest unit of which it has two: "90 minutes", "3 days"."""
-    for name, unit in _UNITS:
-        if length >= 2 * unit:
-            return f"{length // unit} {name}s"
-    seconds = int(length.total_seconds())
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 def day(moment: datetime) -> str:
