@@ -13,7 +13,7 @@ from frontdesk.doctor.kinds import Finding, Kind
 from frontdesk.doctor.observed import Configured, Machine, Observations, SiteSeen, is_local, origin_of
 
 POLL_INTERVAL: Final = timedelta(seconds=1)
-"""How long a poll of the revocation log waits for news at most."""
+"""How long a poll of the revocation log waits for news at most; under a short bound it waits a quarter of that."""
 
 SETTINGS_REFUSED: Final = Kind(
     "settings_refused",
@@ -128,8 +128,9 @@ STALENESS_EXCEEDS_TOKEN: Final = Kind(
 STALENESS_BELOW_POLL: Final = Kind(
     "staleness_below_poll",
     "warning",
-    "max_staleness is {staleness}{place}, and a poll of the revocation log takes up to 1 second",
-    "What a process holds is hardly ever fresh enough: the store is asked about most requests, and is down with it.",
+    "max_staleness is {staleness}{place}, and a poll of the revocation log usually waits for 1 second",
+    "Each process asks for news every quarter of that; when the store is slow for so long it is asked about each "
+    "request as well, and gets slower.",
     'max_staleness = "5s"    # or: freshness = "strict"',
 )
 KEY_ROTATION_OFF: Final = Kind(
