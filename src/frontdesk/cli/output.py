@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import typer
@@ -18,6 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from frontdesk.errors import FrontdeskError, Refusal
+
+_BLANKS_AT_THE_END: Final = re.compile(" +$", re.MULTILINE)
 
 
 def say(sentence: str) -> None:
@@ -94,7 +97,11 @@ def show(picture: RenderableType) -> None:
     """Print on stdout what rich draws, in colour where a terminal has it."""
     # Under NO_COLOR rich would still write bold; whoever asks for no colour wants no escape sequences.
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    Console(color_system=colours, highlight=False).print(picture)
+    console = Console(color_system=colours, highlight=False)
+    with console.capture() as drawn:
+        console.print(picture)
+    # The cells of a table are filled up to the width of their column, the last one too.
+    sys.stdout.write(_BLANKS_AT_THE_END.sub("", drawn.get()))
 
 
 def printable(text: str) -> str:
