@@ -25,8 +25,9 @@ from frontdesk.clock import SystemClock
 from frontdesk.core.causes import REFUSALS, TOKENS, Cause
 from frontdesk.core.origin import leads_to_loopback
 from frontdesk.endpoints.bodies import Explained, ExplainedFact
-from frontdesk.endpoints.explain import CREDENTIAL_VARIABLE, SERVICE_HEADER
+from frontdesk.endpoints.explain import SERVICE_HEADER
 from frontdesk.errors import CODES
+from frontdesk.server.sources import EXPLAIN_VARIABLE
 
 _MISUSE: Final = 2
 _PATIENCE: Final = 10.0
@@ -42,7 +43,7 @@ TokenOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A bearer
 MethodOption = Annotated[str, typer.Option(metavar="METHOD", help="As if the request had this method.")]
 PrefixOption = Annotated[str, typer.Option(metavar="PATH", help="Where the API is mounted.")]
 ServiceOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help=f"A service's credential; else {CREDENTIAL_VARIABLE}.")
+    Path | None, typer.Option(metavar="FILE", help=f"A service's credential; else {EXPLAIN_VARIABLE}.")
 ]
 
 Headers = list[tuple[str, str]]
@@ -200,9 +201,9 @@ def _token(file: Path | None) -> Headers:
 
 
 def _service(file: Path | None) -> Headers:
-    given = os.environ.get(CREDENTIAL_VARIABLE, "").strip() if file is None else _word(_content(file, "it"), file)
+    given = os.environ.get(EXPLAIN_VARIABLE, "").strip() if file is None else _word(_content(file, "it"), file)
     if given and not given.isprintable():
-        raise _CannotAsk(f"{CREDENTIAL_VARIABLE} is no credential of a service")
+        raise _CannotAsk(f"{EXPLAIN_VARIABLE} is no credential of a service")
     return [(SERVICE_HEADER.decode(), given)] if given else []
 
 
