@@ -87,7 +87,7 @@ lock: setup-dev ## write the lock files anew (LOCK=--upgrade for newer versions)
 
 clean: ## remove everything that these targets made, databases excepted
 	rm -rf .venv client/node_modules site .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* .fuzz build dist
-	find src tests examples bench fuzz -name __pycache__ -prune -exec rm -rf {} +
+	find src tests examples bench fuzz scripts -name __pycache__ -prune -exec rm -rf {} +
 
 setup-server:
 	@scripts/setup server

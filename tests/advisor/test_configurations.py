@@ -6,10 +6,7 @@ from the environment, as the printed text wants it.
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -28,8 +25,8 @@ from frontdesk.server.sources import load_settings
 from frontdesk.testing import Client
 from tests.advisor.hosting import PATIENCE, Browser, Provider, hosted, port, run
 from tests.advisor.paths import configurations
+from tests.examples.samples import complaints_of_mypy, write_each
 from tests.http.answers import EMAIL, PASSWORD, code_of
-from tests.requirements import ROOT
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.redis import RedisServer
 
@@ -355,19 +352,4 @@ def test_every_printed_configuration_is_started_here() -> None:
 def test_every_printed_module_passes_mypy_strict(tmp_path: Path) -> None:
     texts = {snippet.text for each in EVERY.values() for snippet in each.configuration.snippets()
              if snippet.language == "python"}  # fmt: skip
-    files = []
-    for number, text in enumerate(sorted(texts)):
-        file = tmp_path / f"printed_{number}.py"
-        file.write_text(text)
-        files.append(str(file))
-    cache = str(ROOT / ".mypy_cache" / "samples")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache]
-    checked = subprocess.run(
-        [*command, *files],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.stdout.startswith("Success"), checked.stdout + checked.stderr
+    assert complaints_of_mypy(write_each(sorted(texts), tmp_path), tmp_path) == ""

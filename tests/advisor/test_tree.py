@@ -16,6 +16,7 @@ from frontdesk.advisor.questions import question
 from frontdesk.core.cookies import LONGEST_PAIR
 from frontdesk.core.sessions import SessionPolicy
 from frontdesk.verifier.follow import MAX_STALENESS
+from scripts.site.links import anchors
 from tests.advisor.paths import configurations, recommendations, ways
 from tests.requirements import ROOT
 
@@ -217,16 +218,9 @@ def test_every_link_leads_to_a_page_and_a_heading() -> None:
     for link in sorted(links):
         name, _, anchor = link.partition("#")
         page = ROOT / "docs" / name
-        if not page.exists() or (anchor and anchor not in anchors(page.read_text())):
+        if not page.exists() or (anchor and anchor not in anchors(page.read_text(encoding="utf-8"))):
             broken.append(link)
     assert broken == []
-
-
-def anchors(page: str) -> set[str]:
-    """The anchors of a page: slugs of its headings, and those that are written out."""
-    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
-    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    return slugs | set(re.findall(r'<a id="([^"]+)">', page))
 
 
 def test_the_figures_that_are_told_are_those_of_the_product() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from frontdesk.client.desk import OVER, REFUSED_TOKEN
 from tests.advisor.paths import configurations
 from tests.requirements import ROOT, find_compiler, find_node
 
@@ -90,6 +91,12 @@ def test_it_keeps_nothing_where_a_script_could_find_it_again_and_writes_into_no_
     )
     sources = "".join(path.read_text() for path in sorted((CLIENT / "src").glob("*.ts")))
     assert re.findall(r"localStorage|sessionStorage|indexedDB|caches\b|\.cookie\b", sources) == []
+
+
+def test_it_knows_that_a_session_is_over_by_the_codes_that_the_python_client_knows() -> None:
+    listed = re.search(r"const OVER.*?\[(.*?)\]", (CLIENT / "src" / "errors.ts").read_text(), re.DOTALL)
+    assert listed is not None
+    assert set(re.findall(r'"(\w+)"', listed[1])) == OVER | REFUSED_TOKEN | {"not_signed_in"}
 
 
 def test_the_docs_say_how_large_it_is() -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.sites import Site
+from tests.browser.tabs import profile
 from tests.requirements import ROOT
 
 pytestmark = pytest.mark.browser
@@ -29,8 +30,7 @@ def test_the_single_page_example_keeps_notes_in_two_tabs_and_signs_out_of_both(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     app = runpy.run_path(str(ROOT / "examples" / "single_page" / "app.py"))["app"]
-    with Site(app) as site:
-        context = browser.new_context(base_url=site.origin)
+    with Site(app) as site, profile(browser, site.origin) as context:
         here, there = context.new_page(), context.new_page()
         complaints: list[str] = []
         for page in (here, there):
@@ -51,4 +51,3 @@ def test_the_single_page_example_keeps_notes_in_two_tabs_and_signs_out_of_both(
         enter(there, "Sign in")
         expect(here.get_by_role("listitem")).to_have_count(1)
         assert complaints == []
-        context.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,16 +10,16 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from frontdesk import AdjustableClock
+from tests.browser.sites import PATIENCE, Site
+from tests.browser.tabs import profile
 from tests.examples import samples
 
 pytestmark = pytest.mark.browser
 
 ALICE = {"email": "alice@example.com", "password": "correct horse battery staple"}
-_STOPPING = 10.0  # seconds until a thread that does not end is a failure
 
 
 @contextmanager
@@ -33,36 +31,25 @@ def served(page: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     files = samples.write({page: ["single_page"]}, directory)
     told = files[0].read_text().replace('transports=["', 'clock=CLOCK, transports=["', 1)
     files[0].write_text(f"from frontdesk import AdjustableClock\nCLOCK = AdjustableClock()\n{told}")
-    with samples.imported(files) as modules, socket.create_server(("127.0.0.1", 0)) as listening:
-        app: Any = modules["single_page"].app
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        address = f"http://localhost:{listening.getsockname()[1]}"
-        httpx.post(f"{address}/auth/register", json=ALICE, timeout=30).raise_for_status()
-        yield address, modules["single_page"].CLOCK
-        server.should_exit = True
-        thread.join(_STOPPING)
-        assert not thread.is_alive()
+    with samples.imported(files) as modules, Site(modules["single_page"].app) as site:
+        account = httpx.post(f"{site.origin}/auth/register", json=ALICE, timeout=PATIENCE, trust_env=False)
+        account.raise_for_status()
+        yield site.origin, modules["single_page"].CLOCK
 
 
 @contextmanager
 def visiting(browser: Browser, address: str) -> Iterator[tuple[Page, list[str]]]:
     """A page of a new profile at the address, and the paths of the requests that it makes."""
-    context = browser.new_context(base_url=address)
-    context.set_default_timeout(10_000)
-    page = context.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url.removeprefix(address)))
-    page.goto("/")
-    expect(page.locator("#shown")).to_have_text("nobody")
-    for name, value in ALICE.items():
-        page.locator(f"input[name={name}]").fill(value)
-    page.get_by_role("button", name="Sign in").click()
-    try:
+    with profile(browser, address) as context:
+        page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.removeprefix(address)))
+        page.goto("/")
+        expect(page.locator("#shown")).to_have_text("nobody")
+        for name, value in ALICE.items():
+            page.locator(f"input[name={name}]").fill(value)
+        page.get_by_role("button", name="Sign in").click()
         yield page, asked
-    finally:
-        context.close()
 
 
 def stored(page: Page) -> list[Any]:

@@ -6,7 +6,6 @@ import getpass
 import json
 import re
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from typer.testing import CliRunner
 
 from frontdesk import cli
 from frontdesk.cli.commands import app
-from frontdesk.cli.output import span
 from frontdesk.jose import b64
 from tests.cli.transcript import ENVIRON
 
@@ -113,21 +111,3 @@ def test_a_secret_that_everybody_knows_verifies_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "A secret for HS256 has at least 32 bytes." in result.stdout
     assert "your-256-bit-secret" not in result.output
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 seconds"),
-        (1, "1 second"),
-        (119, "119 seconds"),
-        (120, "2 minutes"),
-        (2 * 3600 - 1, "119 minutes"),
-        (2 * 3600, "2 hours"),
-        (48 * 3600, "2 days"),
-        (729 * 86400, "729 days"),
-        (730 * 86400, "2 years"),
-    ],
-)
-def test_a_duration_is_told_in_the_largest_unit_of_which_it_has_two(seconds: int, words: str) -> None:
-    assert span(timedelta(seconds=seconds)) == words

@@ -147,7 +147,8 @@ def _keep(signed: Signed | Refusal, file: Path) -> None:
 
 
 def _compare(expected: list[str], actual: str, ids: dict[str, str], said: str) -> None:
-    lines = [line.rstrip() for line in actual.splitlines()]
+    lines = actual.splitlines()
+    assert [line for line in lines if line.endswith(" ")] == [], said
     if expected and expected[-1].endswith("..."):
         last = expected[-1].removesuffix("...").rstrip()
         expected = [*expected[:-1], last]

@@ -16,6 +16,7 @@ from frontdesk.core.origin import (
     check,
     is_loopback,
     is_serialized_origin,
+    leads_to_loopback,
     parse_authority,
     serialize_origin,
 )
@@ -429,6 +430,14 @@ def test_a_host_header_is_taken_apart_or_refused(host: bytes, authority: Authori
 )
 def test_loopback_is_what_only_this_machine_answers(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("::1", True), ("LocalHost", True), ("127.0.0.1", True), ("::2", False), ("::", False), ("", False)],
+)
+def test_a_host_as_urls_are_read_is_spelled_like_an_authority_first(host: str, loopback: bool) -> None:
+    assert leads_to_loopback(host) is loopback
 
 
 labels = st.text(st.sampled_from("abcxyz019-"), min_size=1, max_size=8)

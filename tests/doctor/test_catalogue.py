@@ -11,10 +11,18 @@ import msgspec
 import pytest
 
 from frontdesk.core.condition import StoreCondition
+from frontdesk.core.passwords import PROFILES
+from frontdesk.core.revocation import LARGEST_ACCESS_TOKEN
+from frontdesk.core.sessions import LARGEST_ABSOLUTE
 from frontdesk.doctor.kinds import LONGEST, SEVERITIES, Kind
 from frontdesk.doctor.observed import Configured, FileSeen, Machine, Observations, SiteSeen, StoreSeen, Unseen
 from frontdesk.doctor.report import CATALOGUE, examine
+from frontdesk.doctor.settings import ACCESS_TOKEN_TOO_LONG, HASHING_SMALL, LIMITS_OUT_OF_ORDER, POLL_INTERVAL
+from frontdesk.doctor.storage import KEYS_CACHED
 from frontdesk.server.settings import ServerSettings
+from frontdesk.verifier.follow import LONGEST_WAIT
+from frontdesk.verifier.remote_keys import FRESH_SECONDS
+from scripts.site.links import anchors
 from tests.doctor import test_settings_faults, test_site_faults, test_store_faults
 from tests.requirements import ROOT
 
@@ -94,7 +102,7 @@ def test_a_finding_is_a_sentence_a_consequence_and_a_line_to_change(kind: Kind) 
     assert not kind.seen.endswith(".")
     assert kind.change
     page, _, anchor = kind.page.partition("#")
-    assert f'<a id="{anchor}"></a>' in (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert anchor in anchors((ROOT / "docs" / page).read_text(encoding="utf-8"))
 
 
 def test_what_is_not_configured_is_what_the_server_does_by_default() -> None:
@@ -102,6 +110,17 @@ def test_what_is_not_configured_is_what_the_server_does_by_default() -> None:
     theirs = {field.name: field.default for field in fields(Configured) if field.name in defaults}
     assert len(theirs) > 20
     assert {name: value for name, value in theirs.items() if value != defaults[name]} == {}
+
+
+def test_the_bounds_that_findings_speak_of_are_those_of_the_product() -> None:
+    assert POLL_INTERVAL == LONGEST_WAIT
+    assert timedelta(seconds=FRESH_SECONDS) == KEYS_CACHED
+    assert "60 minutes" in ACCESS_TOKEN_TOO_LONG.seen
+    assert timedelta(minutes=60) == LARGEST_ACCESS_TOKEN
+    assert "400 days" in LIMITS_OUT_OF_ORDER.lets
+    assert timedelta(days=400) == LARGEST_ABSOLUTE
+    assert "19 MiB, 2 passes" in HASHING_SMALL.seen
+    assert (PROFILES["small"].memory_kib, PROFILES["small"].passes) == (19 * 1024, 2)
 
 
 def test_the_worst_comes_first() -> None:

@@ -207,11 +207,17 @@ def test_nothing_is_found_over_postgresql(tmp_path: Path, database: str) -> None
 
 
 def test_looking_writes_nothing_to_postgresql(tmp_path: Path, database: str, durable: PostgreSQL) -> None:
-    written = "SELECT pg_current_wal_insert_lsn()"
+    deployment = pointed_at(tmp_path, database)
     asyncio.run(durable.execute("CHECKPOINT"))
-    before = asyncio.run(durable.execute(written))
-    pointed_at(tmp_path, database).doctor(status=0)
-    assert asyncio.run(durable.execute(written)) == before
+
+    def leaves_no_trace() -> bool:
+        written = "SELECT pg_current_wal_insert_lsn()"
+        before = asyncio.run(durable.execute(written))
+        deployment.doctor(status=0)
+        return bool(asyncio.run(durable.execute(written)) == before)
+
+    # The server itself writes what standbys want to know, once within 15 s after others have written.
+    assert any(leaves_no_trace() for _ in range(3))
 
 
 def test_a_database_that_waits_for_its_migration_is_found(tmp_path: Path, durable: PostgreSQL) -> None:

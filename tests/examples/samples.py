@@ -34,6 +34,14 @@ def write(pages: Mapping[str, Sequence[str]], directory: Path) -> list[Path]:
     return written
 
 
+def write_each(texts: Sequence[str], directory: Path) -> list[Path]:
+    """Write each text as a module that nothing imports."""
+    written = [directory / f"sample_{number}.py" for number in range(len(texts))]
+    for file, text in zip(written, texts, strict=True):
+        file.write_text(text, encoding="utf-8")
+    return written
+
+
 def complaints_of_mypy(files: Sequence[Path], directory: Path) -> str:
     """What `mypy --strict` says of the files, as an application would run it; nothing when it is content."""
     cache = str(ROOT / ".mypy_cache" / "samples")

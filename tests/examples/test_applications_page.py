@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from frontdesk.testing import Client
+from tests.examples.samples import complaints_of_mypy, write_each
 from tests.http.answers import code_of
 from tests.requirements import ROOT
 
@@ -33,22 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_samples_pass_mypy_strict(tmp_path: Path) -> None:
-    files: list[str] = []
-    for number, sample in enumerate(SAMPLES):
-        file = tmp_path / f"sample_{number}.py"
-        file.write_text(sample)
-        files.append(str(file))
-    cache = str(ROOT / ".mypy_cache" / "samples")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache]
-    checked = subprocess.run(
-        [*command, *files],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.stdout.startswith("Success"), checked.stdout + checked.stderr
+    assert complaints_of_mypy(write_each(SAMPLES, tmp_path), tmp_path) == ""
 
 
 def test_own_users_enter_are_promoted_and_leave(run: Any) -> None:

@@ -4,10 +4,7 @@ somewhere."""
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from frontdesk.endpoints.explain import SERVICE_HEADER
 from frontdesk.testing import Client
 from scripts.site.links import anchors
 from tests.cli.transcript import play, steps_of
+from tests.examples.samples import complaints_of_mypy, write_each
 from tests.requirements import ROOT
 from tests.server.processes import PASSWORD, Server, run_cli
 
@@ -41,12 +39,7 @@ def test_the_transcripts_are_what_happens(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_sample_passes_mypy_strict(tmp_path: Path) -> None:
-    (tmp_path / "sample.py").write_text(SAMPLE)
-    cache = str(ROOT / ".mypy_cache" / "samples")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache, "sample.py"]
-    environ = {**os.environ, "MYPYPATH": str(ROOT / "src")}
-    checked = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-    assert checked.stdout.startswith("Success"), checked.stdout + checked.stderr
+    assert complaints_of_mypy(write_each([SAMPLE], tmp_path), tmp_path) == ""
 
 
 def test_the_sample_explains_its_own_request() -> None:

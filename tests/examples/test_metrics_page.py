@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -16,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from frontdesk.server.app import Application
 from frontdesk.server.settings import ServerSettings
 from frontdesk.testing import Client
+from tests.examples.samples import complaints_of_mypy, write_each
 from tests.requirements import ROOT
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
@@ -23,12 +21,7 @@ PAGE = (ROOT / "docs" / "metrics.md").read_text()
 
 
 def test_the_sample_passes_mypy_strict(tmp_path: Path) -> None:
-    (tmp_path / "sample.py").write_text(SAMPLE)
-    cache = str(ROOT / ".mypy_cache" / "samples")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache, "sample.py"]
-    environ = {**os.environ, "MYPYPATH": str(ROOT / "src")}
-    checked = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-    assert checked.stdout.startswith("Success"), checked.stdout + checked.stderr
+    assert complaints_of_mypy(write_each([SAMPLE], tmp_path), tmp_path) == ""
 
 
 def test_an_application_exports_what_its_desk_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

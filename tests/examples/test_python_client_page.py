@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from frontdesk import client
 from frontdesk.client import Credentials, FrontdeskAuth, desk, file_storage, keeper
 from frontdesk.errors import CODES
 from tests.client.serving import ShiftedDesk, serving
+from tests.examples.samples import complaints_of_mypy, write_each
 from tests.requirements import ROOT
 from tests.server.processes import PATIENCE
 
@@ -55,22 +54,7 @@ def run(served: ShiftedDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_samples_pass_mypy_strict(tmp_path: Path) -> None:
     (tmp_path / "keyring.pyi").write_text(KEYRING_TYPES)
-    files: list[str] = []
-    for number, sample in enumerate(SAMPLES):
-        file = tmp_path / f"client_{number}.py"
-        file.write_text(sample)
-        files.append(str(file))
-    cache = str(ROOT / ".mypy_cache" / "samples")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", cache]
-    checked = subprocess.run(
-        [*command, *files],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.stdout.startswith("Success"), checked.stdout + checked.stderr
+    assert complaints_of_mypy(write_each(SAMPLES, tmp_path), tmp_path) == ""
 
 
 def test_the_first_samples_sign_in_ask_and_sign_out(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,8 +107,3 @@ def test_the_figures_of_the_page_are_those_of_the_source() -> None:
     listed = re.search(r"the session is over \((.*?)\)", PAGE, re.DOTALL)
     assert listed is not None
     assert set(re.findall(r"`(\w+)`", listed[1])) == desk.OVER <= set(CODES)
-
-
-def test_the_links_of_the_page_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)", PAGE):
-        assert (ROOT / "docs" / target).exists(), target

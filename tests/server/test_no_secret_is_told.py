@@ -105,7 +105,7 @@ def _by_command(ears: Ears, headers: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_no_output_holds_a_secret_of_the_run(tmp_path: Path, log_format: str) -> None:
     run_cli(tmp_path, "users", "add", EMAIL, stdin=f"{PASSWORD}\n")
-    with Server(tmp_path) as server:
+    with Server(tmp_path, "--log-format", log_format) as server:
         ears = Ears(tmp_path, server)
         service = ears.service("support", "explain")
         scraper = ears.service("scraper", "metrics")

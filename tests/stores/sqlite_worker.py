@@ -28,7 +28,7 @@ async def obey(path: str) -> None:
             await store.create_session(a_session(int(number)), max_sessions=100, now=T0)
         elif word == "end":
             await store.end_session(REALM, sid(int(number)), reason="signed_out", now=T0)
-        found = store.peek_session(REALM, sid(int(number)))
+        found = await store.read_session(REALM, sid(int(number)))
         say(f"{word} {number} {getattr(found, 'end_reason', 'absent')}")
     await store.close()
 

@@ -19,14 +19,14 @@ def test_each_process_sees_the_writes_of_the_other_on_its_next_read(tmp_path: Pa
         with worker(tmp_path / "desk.db", "obey") as other:
             assert hear(other) == "ready"
             for number in range(20):
-                assert store.peek_session(REALM, sid(number)) is None
+                assert await store.read_session(REALM, sid(number)) is None
                 assert tell(other, f"create {number}") == f"create {number} None"
-                assert store.peek_session(REALM, sid(number)) == a_session(number)
+                assert await store.read_session(REALM, sid(number)) == a_session(number)
                 await store.end_session(REALM, sid(number), reason="revoked", now=T0)
                 assert tell(other, f"read {number}") == f"read {number} revoked"
             await store.create_session(a_session(90), max_sessions=9, now=T0)
             assert tell(other, "end 90") == "end 90 signed_out"
-            ended = store.peek_session(REALM, sid(90))
+            ended = await store.read_session(REALM, sid(90))
             assert ended is not None
             assert getattr(ended, "end_reason", None) == "signed_out"
         await store.close()

@@ -6,7 +6,7 @@ from frontdesk.adapters.arrival import SCOPE_KEY, Arrival
 from frontdesk.adapters.front import Front
 from frontdesk.adapters.messages import Scope, request_of
 from frontdesk.core.explanation import Explanation, fact
-from frontdesk.endpoints.explaining import explain_request
+from frontdesk.endpoints.explaining import STORE_FAILED, explain_request
 from frontdesk.endpoints.gate import unavailable
 from frontdesk.endpoints.policy import Asked, Requirement, RoutePolicy
 from frontdesk.errors import OverloadedError, StoreError
@@ -21,8 +21,8 @@ async def explain(front: Front, scope: Scope, rule: Requirement | None) -> Expla
     try:
         await front.open()
     except (StoreError, OverloadedError) as error:
-        sentence = "The store could not be asked, so nothing is granted."
-        return Explanation(code=unavailable(error).code, facts=(fact("store_failed", sentence, decided=True),))
+        why = fact("store_failed", STORE_FAILED, decided=True)
+        return Explanation(code=unavailable(error).code, facts=(why,))
     asked = Asked(
         method=request.method,
         path=request.path,

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from frontdesk.advisor.plans import Plan, StoreKind
+from frontdesk.core.secrets import MAKES_ONE
 
 AUDIENCES: Final = ("orders", "invoices")
 """The services of the samples; the first is the one whose code is shown."""
@@ -69,7 +70,6 @@ _URL: Final[Mapping[StoreKind, str]] = {
     "postgresql": "postgresql://desk:password@db.example:5432/desk",
     "redis": "redis://:password@redis.example:6379/0",
 }
-_MAKE: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
 def _commands(plan: Plan) -> str:
@@ -78,7 +78,7 @@ def _commands(plan: Plan) -> str:
     server = ",server" if plan.store == "postgresql" or plan.service not in {"none", "stateless"} else ""
     lines = [f"pip install 'frontdesk[fastapi{http}{server}{_DRIVER[plan.store]}]' uvicorn"]
     if plan.over_a_network:
-        lines.append(_MAKE)
+        lines.append(MAKES_ONE)
     if plan.store == "postgresql":
         lines.append("frontdesk migrate  # once, under the environment below")
     if plan.service not in {"none", "stateless"}:

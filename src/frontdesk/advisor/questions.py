@@ -50,11 +50,6 @@ def _foreign(given: Answers) -> bool:
     return given.get("sso") == "provider"
 
 
-def _only_verified(given: Answers) -> bool:
-    """A provider whose tokens may be good until they expire: they are checked, and that is all."""
-    return _foreign(given) and given.get("logout") == "expiry"
-
-
 def _entered(given: Answers) -> bool:
     """A provider's people who begin a session at a desk, so that a sign-out can act before a token expires."""
     return _foreign(given) and given.get("logout") in {"seconds", "at-once"}

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult
 
-from frontdesk.core.origin import is_loopback
+from frontdesk.core.origin import leads_to_loopback
 
 _HTTP_ONLY: Final = "#HttpOnly_"
 _FIELDS: Final = 7
@@ -48,7 +48,7 @@ def cookies_for(jar: list[Cookie], url: SplitResult, path: str, now: datetime) -
     As curl does it, a Secure cookie goes over plain http to this machine alone.
     """
     host = (url.hostname or "").lower()
-    in_private = url.scheme == "https" or is_loopback(f"[{host}]" if ":" in host else host)
+    in_private = url.scheme == "https" or leads_to_loopback(host)
     pairs = [
         f"{cookie.name}={cookie.value}"
         for cookie in jar

@@ -23,10 +23,11 @@ from frontdesk.cli.opening import JsonOption
 from frontdesk.cli.output import note, plain_json, printable, say, show
 from frontdesk.clock import SystemClock
 from frontdesk.core.causes import REFUSALS, TOKENS, Cause
-from frontdesk.core.origin import is_loopback
+from frontdesk.core.origin import leads_to_loopback
 from frontdesk.endpoints.bodies import Explained, ExplainedFact
-from frontdesk.endpoints.explain import CREDENTIAL_VARIABLE, SERVICE_HEADER
+from frontdesk.endpoints.explain import SERVICE_HEADER
 from frontdesk.errors import CODES
+from frontdesk.server.sources import EXPLAIN_VARIABLE
 
 _MISUSE: Final = 2
 _PATIENCE: Final = 10.0
@@ -42,7 +43,7 @@ TokenOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A bearer
 MethodOption = Annotated[str, typer.Option(metavar="METHOD", help="As if the request had this method.")]
 PrefixOption = Annotated[str, typer.Option(metavar="PATH", help="Where the API is mounted.")]
 ServiceOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help=f"A service's credential; else {CREDENTIAL_VARIABLE}.")
+    Path | None, typer.Option(metavar="FILE", help=f"A service's credential; else {EXPLAIN_VARIABLE}.")
 ]
 
 Headers = list[tuple[str, str]]
@@ -103,8 +104,7 @@ def _parts_of(url: str) -> SplitResult:
         usable = False
     if not usable or not url.isascii() or not url.isprintable() or " " in url:
         raise _CannotAsk("--url is an address such as https://app.example/page, without a name or password in it")
-    host = (parts.hostname or "").lower()
-    if parts.scheme == "http" and not is_loopback(f"[{host}]" if ":" in host else host):
+    if parts.scheme == "http" and not leads_to_loopback(parts.hostname or ""):
         raise _CannotAsk("a credential is not sent over plain http to another machine; write https://")
     return parts
 
@@ -201,9 +201,9 @@ def _token(file: Path | None) -> Headers:
 
 
 def _service(file: Path | None) -> Headers:
-    given = os.environ.get(CREDENTIAL_VARIABLE, "").strip() if file is None else _word(_content(file, "it"), file)
+    given = os.environ.get(EXPLAIN_VARIABLE, "").strip() if file is None else _word(_content(file, "it"), file)
     if given and not given.isprintable():
-        raise _CannotAsk(f"{CREDENTIAL_VARIABLE} is no credential of a service")
+        raise _CannotAsk(f"{EXPLAIN_VARIABLE} is no credential of a service")
     return [(SERVICE_HEADER.decode(), given)] if given else []
 
 

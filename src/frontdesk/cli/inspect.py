@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from frontdesk.cli.opening import ConfigOption, JsonOption, StoreOption, from_desk
-from frontdesk.cli.output import note, plain_json, printable, show, span, stamp
+from frontdesk.cli.output import note, plain_json, printable, show, stamp
 from frontdesk.clock import SystemClock
+from frontdesk.core.durations import span
 from frontdesk.errors import FrontdeskError, TokenError
 from frontdesk.jose.key_file import KEY_FILE_MAX
 from frontdesk.jose.unverified import UNVERIFIED_MAX

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final, Literal
 
@@ -19,12 +20,7 @@ from rich.text import Text
 
 from frontdesk.errors import FrontdeskError, Refusal
 
-_UNITS: Final = (
-    ("year", timedelta(days=365)),
-    ("day", timedelta(days=1)),
-    ("hour", timedelta(hours=1)),
-    ("minute", timedelta(minutes=1)),
-)
+_BLANKS_AT_THE_END: Final = re.compile(" +$", re.MULTILINE)
 
 
 def say(sentence: str) -> None:
@@ -101,7 +97,11 @@ def show(picture: RenderableType) -> None:
     """Print on stdout what rich draws, in colour where a terminal has it."""
     # Under NO_COLOR rich would still write bold; whoever asks for no colour wants no escape sequences.
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    Console(color_system=colours, highlight=False).print(picture)
+    console = Console(color_system=colours, highlight=False)
+    with console.capture() as drawn:
+        console.print(picture)
+    # The cells of a table are filled up to the width of their column, the last one too.
+    sys.stdout.write(_BLANKS_AT_THE_END.sub("", drawn.get()))
 
 
 def printable(text: str) -> str:
@@ -117,15 +117,6 @@ def minute(moment: datetime) -> str:
 def stamp(moment: datetime) -> str:
     """A moment to the second, in UTC."""
     return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def span(length: timedelta) -> str:
-    """A duration in words, in the largest unit of which it has two: "90 minutes", "3 days"."""
-    for name, unit in _UNITS:
-        if length >= 2 * unit:
-            return f"{length // unit} {name}s"
-    seconds = int(length.total_seconds())
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 def day(moment: datetime) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from frontdesk.client.credentials import Credentials, Timers
 from frontdesk.client.errors import SignedOutError, SignInError, UnavailableError
 from frontdesk.core.discretion import Discreet
-from frontdesk.core.origin import is_loopback
+from frontdesk.core.origin import leads_to_loopback
 from frontdesk.errors import ConfigurationError
 
 REPLY_SECONDS: Final = 10.0
@@ -117,9 +117,7 @@ def _address(url: str, *, insecure_http: bool) -> httpx.URL:
     if parsed.userinfo or parsed.query or parsed.fragment:  # a password may stand there: it is not shown
         raise ConfigurationError("the address of an application has no user, query or fragment")
     host = parsed.host
-    safe = parsed.scheme == "https" or (
-        parsed.scheme == "http" and (insecure_http or is_loopback(f"[{host}]" if ":" in host else host))
-    )
+    safe = parsed.scheme == "https" or (parsed.scheme == "http" and (insecure_http or leads_to_loopback(host)))
     if not host or not safe:
         raise ConfigurationError(
             f"{url!r} is not an https address; plain http is for loopback, anywhere else insecure_http=True asks for it"

@@ -311,3 +311,8 @@ def is_loopback(host: str) -> bool:
         return True
     numbers = host.split(".")
     return len(numbers) == 4 and numbers[0] == "127" and all(number in _OCTETS for number in numbers)
+
+
+def leads_to_loopback(host: str) -> bool:
+    """`is_loopback` of a host as settings and parsed URLs have it: in any case, an IPv6 address without brackets."""
+    return is_loopback(f"[{host}]" if ":" in host else host.lower())

@@ -10,7 +10,9 @@ from typing import Final
 from frontdesk.errors import ConfigurationError
 
 MIN_SECRET_BYTES: Final = 32
-HOW_TO_MAKE_ONE: Final = 'make one with `python3 -c "import secrets; print(secrets.token_urlsafe(32))"`'
+MAKES_ONE: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
+"""The command that prints a new secret."""
+HOW_TO_MAKE_ONE: Final = f"make one with `{MAKES_ONE}`"
 _SAMPLES: Final = (
     *("changeme", "changethis", "secret", "password", "example", "insecure", "0123456789abcdef"),
     *("qwertyuiop", "asdfghjkl", "zxcvbnm"),

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from frontdesk.core.condition import StoreCondition
-from frontdesk.core.origin import is_loopback, parse_authority
+from frontdesk.core.origin import is_loopback, leads_to_loopback, parse_authority
 
 _NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
 _DAY: Final = timedelta(days=1)
@@ -54,7 +54,7 @@ class Configured:
     @property
     def on_loopback(self) -> bool:
         """Whether the server listens where only this machine can reach it."""
-        return is_loopback(f"[{self.host}]" if ":" in self.host else self.host.lower())
+        return leads_to_loopback(self.host)
 
     @property
     def is_public(self) -> bool:

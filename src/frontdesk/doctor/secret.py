@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from frontdesk.core.keyring import VERIFIES_AFTER
-from frontdesk.core.secrets import check_secret
+from frontdesk.core.secrets import HOW_TO_MAKE_ONE, MAKES_ONE, check_secret
 from frontdesk.doctor.kinds import Finding, Kind
 from frontdesk.doctor.observed import Observations, Secrets, SecretSeen
 from frontdesk.errors import ConfigurationError
@@ -25,7 +25,7 @@ PUBLISHED: Final = frozenset(
 )
 """Sample values that pass every test of randomness and stand in documentation that everybody has read."""
 
-_MAKE_ONE: Final = 'python3 -c "import secrets; print(secrets.token_urlsafe(32))"    # and set it as FRONTDESK_SECRET'
+_MAKE_ONE: Final = f"{MAKES_ONE}    # and set it as FRONTDESK_SECRET"
 
 SECRET_WEAK: Final = Kind(
     "secret_weak",
@@ -90,7 +90,7 @@ def judged(secret: str) -> SecretSeen:
     try:
         check_secret(secret)
     except ConfigurationError as error:
-        return SecretSeen(fault=error.message.partition(": make one")[0], published=secret in PUBLISHED)
+        return SecretSeen(fault=error.message.removesuffix(f": {HOW_TO_MAKE_ONE}"), published=secret in PUBLISHED)
     return SecretSeen(published=secret in PUBLISHED)
 
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 from ipaddress import ip_network
 from typing import Final
 
+from frontdesk.core.revocation import LARGEST_ACCESS_TOKEN
 from frontdesk.core.sessions import LARGEST_ABSOLUTE
 from frontdesk.doctor.kinds import Finding, Kind
 from frontdesk.doctor.observed import Configured, Machine, Observations, SiteSeen, is_local, origin_of
 
-LONGEST_ACCESS_TOKEN: Final = timedelta(minutes=60)
 POLL_INTERVAL: Final = timedelta(seconds=1)
-"""How long a poll of the revocation log waits for news at most."""
+"""How long a poll of the revocation log waits for news at most; under a short bound it waits a quarter of that."""
 
 SETTINGS_REFUSED: Final = Kind(
     "settings_refused",
@@ -128,8 +128,9 @@ STALENESS_EXCEEDS_TOKEN: Final = Kind(
 STALENESS_BELOW_POLL: Final = Kind(
     "staleness_below_poll",
     "warning",
-    "max_staleness is {staleness}{place}, and a poll of the revocation log takes up to 1 second",
-    "What a process holds is hardly ever fresh enough: the store is asked about most requests, and is down with it.",
+    "max_staleness is {staleness}{place}, and a poll of the revocation log usually waits for 1 second",
+    "Each process asks for news every quarter of that; when the store is slow for so long it is asked about each "
+    "request as well, and gets slower.",
     'max_staleness = "5s"    # or: freshness = "strict"',
 )
 KEY_ROTATION_OFF: Final = Kind(
@@ -239,7 +240,7 @@ def _of_limits(settings: Configured) -> Iterator[Finding]:
     if not timedelta(0) < idle <= absolute <= LARGEST_ABSOLUTE:
         place = settings.place("session_idle") or settings.place("session_absolute")
         yield LIMITS_OUT_OF_ORDER.found(idle=idle, absolute=absolute, place=place)
-    if settings.access_token > LONGEST_ACCESS_TOKEN:
+    if settings.access_token > LARGEST_ACCESS_TOKEN:
         yield ACCESS_TOKEN_TOO_LONG.found(length=settings.access_token, place=settings.place("access_token"))
     if not settings.key_rotation:
         yield KEY_ROTATION_OFF.found(place=settings.place("key_rotation"))

@@ -24,9 +24,6 @@ from frontdesk.errors import OverloadedError, Refusal, StoreError
 SERVICE_HEADER: Final = b"frontdesk-service"
 """Where a service shows its credential to see the facts: not in `Authorization`, which is what is explained."""
 
-CREDENTIAL_VARIABLE: Final = "FRONTDESK_EXPLAIN_CREDENTIAL"
-"""Where `frontdesk explain` finds that credential."""
-
 LONGEST_PATH: Final = 2048
 QUERY: Final[Mapping[str, Mapping[str, object]]] = {
     "method": {"type": "string", "pattern": "^[A-Z]{1,16}$", "description": "As if the request had this method."},

@@ -27,6 +27,7 @@ from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.explaining import RefreshLook
 
+STORE_FAILED: Final = "The store could not be asked, so nothing is granted."
 _SIGNED_IN: Final = "The route asks for somebody who is signed in."
 _UNKNOWN: Final = (
     "What the route asks is not known here; the verdict is that of a route which asks for somebody who is signed in."
@@ -109,7 +110,7 @@ class _Inquiry:
                 return await self._of_sign_out(presented)
         except (StoreError, OverloadedError) as error:
             result = unavailable(error)
-            self._cause = self._add("store_failed", "The store could not be asked, so nothing is granted.")
+            self._cause = self._add("store_failed", STORE_FAILED)
         return self._by_route(result)
 
     # --- telling ----------------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ class _Inquiry:
             service = await self._gate.admit_service(self._request, scope)
         except (StoreError, OverloadedError) as error:
             refusal = unavailable(error)
-            place = self._add("store_failed", "The store could not be asked, so nothing is granted.")
+            place = self._add("store_failed", STORE_FAILED)
             return self._decide(place, refusal.code)
         if isinstance(service, Refusal):
             place = self._add("service_refused", service.detail or service.title)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from frontdesk.core.addresses import proxy_networks
 from frontdesk.core.cookies import CookieSettings, Prefix, SameSite
-from frontdesk.core.origin import OriginPolicy, is_loopback, parse_authority
+from frontdesk.core.origin import OriginPolicy, is_loopback, leads_to_loopback, parse_authority
 from frontdesk.core.passwords import PROFILES, HashParameters, PasswordPolicy
 from frontdesk.core.sessions import CredentialKind, SessionPolicy, Transport
 from frontdesk.endpoints.settings import EdgeSettings
@@ -124,7 +124,7 @@ class ServerSettings:
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        return is_loopback(f"[{self.host}]" if ":" in self.host else self.host.lower())
+        return leads_to_loopback(self.host)
 
     @property
     def public_host(self) -> str:

@@ -11,7 +11,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from frontdesk.endpoints.explain import CREDENTIAL_VARIABLE as EXPLAIN_VARIABLE
 from frontdesk.errors import ConfigurationError
 from frontdesk.server.settings import READERS, ServerSettings
 from frontdesk.verifier.verifier import CREDENTIAL_VARIABLE
@@ -19,6 +18,8 @@ from frontdesk.verifier.verifier import CREDENTIAL_VARIABLE
 FILE_NAME: Final = "frontdesk.toml"
 VARIABLE_PREFIX: Final = "FRONTDESK_"
 CONFIG_VARIABLE: Final = "FRONTDESK_CONFIG"
+EXPLAIN_VARIABLE: Final = "FRONTDESK_EXPLAIN_CREDENTIAL"
+"""Where `frontdesk explain` finds the credential of a service that may see the facts."""
 
 _NOT_SETTINGS: Final = frozenset(
     {CONFIG_VARIABLE, CREDENTIAL_VARIABLE, EXPLAIN_VARIABLE, "FRONTDESK_REQUIRE", "FRONTDESK_VECTORS"}

@@ -15,6 +15,7 @@ import msgspec
 
 from frontdesk.clock import Clock
 from frontdesk.core.credentials import REFRESH_PREFIX, SESSION_PREFIX, parse
+from frontdesk.core.durations import span
 from frontdesk.core.explanation import ALLOWED, Explanation, Fact, fact
 from frontdesk.core.rotation import Decision, Outcome
 from frontdesk.core.services import CREDENTIAL_PREFIX
@@ -268,7 +269,7 @@ def _kind(credential: bytes) -> Fact:
 def _found(session: Session, now: datetime) -> Fact:
     age = now - session.created_at
     carried = f"{session.credential} over {session.transport}"
-    sentence = f"The session {session.id}, for {carried}, was made {_span(age)} ago."
+    sentence = f"The session {session.id}, for {carried}, was made {span(age)} ago."
     return fact(
         "session_found",
         sentence,
@@ -293,13 +294,13 @@ def _limits(session: Session, now: datetime) -> list[Fact]:
         facts.append(_generation(session, b""))
     idle, absolute = session.idle_at - now, session.expires_at - now
     used = "was not used for longer than" if idle <= timedelta(0) else "may stay unused for"
-    limit = _span(session.idle_timeout)
-    left = "" if idle <= timedelta(0) else f"; {_span(idle)} are left"
+    limit = span(session.idle_timeout)
+    left = "" if idle <= timedelta(0) else f"; {span(idle)} are left"
     facts.append(fact("limit_idle", f"The session {used} {limit}{left}.", at=session.idle_at))
     if absolute <= timedelta(0):
-        sentence = f"The session reached its absolute limit {_span(-absolute)} ago."
+        sentence = f"The session reached its absolute limit {span(-absolute)} ago."
     else:
-        sentence = f"The absolute limit of the session is {_span(absolute)} ahead."
+        sentence = f"The absolute limit of the session is {span(absolute)} ahead."
     facts.append(fact("limit_absolute", sentence, at=session.expires_at))
     return facts
 
@@ -318,15 +319,3 @@ def _presented(outcome: Decision | Refusal) -> Fact:
         return fact("refresh_foreseen", _FORESEEN[outcome.outcome], outcome=outcome.outcome.value)
     sentence = f"The refresh token would be refused now: {outcome.detail or outcome.title}"
     return fact("refresh_foreseen", sentence, outcome=outcome.code)
-
-
-_UNITS: Final = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
-
-
-def _span(length: timedelta) -> str:
-    """A duration in words, in the largest unit of which it has two."""
-    for name, unit in _UNITS:
-        if length >= 2 * unit:
-            return f"{length // unit} {name}s"
-    seconds = max(0, length // _SECOND)
-    return f"{seconds} second{'' if seconds == 1 else 's'}"

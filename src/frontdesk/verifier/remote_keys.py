@@ -19,7 +19,7 @@ from typing import Final
 import httpx
 
 from frontdesk.clock import TIMER, Timer
-from frontdesk.core.origin import is_loopback
+from frontdesk.core.origin import leads_to_loopback
 from frontdesk.errors import ConfigurationError, FrontdeskError, TokenError
 from frontdesk.jose import b64, strictjson
 from frontdesk.jose.headers import HEADER_MAX
@@ -182,7 +182,7 @@ class RemoteKeys:
             raise RemoteKeysError("the host has no address")
         for address in addresses:
             found = ip_address(address.partition("%")[0])
-            _refuse_private(found, loopback=is_loopback(_bracketed(host)), private_network=self._private_network)
+            _refuse_private(found, loopback=leads_to_loopback(host), private_network=self._private_network)
         return addresses[0]
 
     async def _download(self) -> bytes:
@@ -224,14 +224,10 @@ def address_of(url: str, what: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
         raise ConfigurationError(f"{url!r} is not the address of {what}") from None
-    allowed = parsed.scheme == "https" or (parsed.scheme == "http" and is_loopback(_bracketed(parsed.host)))
+    allowed = parsed.scheme == "https" or (parsed.scheme == "http" and leads_to_loopback(parsed.host))
     if not parsed.host or not allowed or parsed.userinfo or parsed.fragment:
         raise ConfigurationError(f"{url!r} is not the https address of {what}; plain http is for loopback alone")
     return parsed
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _refuse_private(address: IPv4Address | IPv6Address, *, loopback: bool, private_network: bool) -> None:

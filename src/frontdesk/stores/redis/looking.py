@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from frontdesk.clock import TIMER
 from frontdesk.core.condition import StoreCondition
 from frontdesk.core.keyring import StoredKey
-from frontdesk.core.origin import is_loopback
+from frontdesk.core.origin import leads_to_loopback
 from frontdesk.core.services import Service
 from frontdesk.stores.redis import opening, records, stored_keys
 from frontdesk.stores.redis.address import Address
@@ -72,7 +72,7 @@ async def _look(
         schema=schema,
         newest=len(opening.STEPS),
         facts=facts,
-        remote=not address.path and any(not is_loopback(_spelled(host)) for host, _ in address.places),
+        remote=not address.path and any(not leads_to_loopback(host) for host, _ in address.places),
         encrypted=address.tls is not None,
         has_password=bool(address.password),
         store_time=datetime.fromtimestamp(int(seconds), UTC).replace(microsecond=int(micros)),
@@ -97,7 +97,3 @@ async def _facts(connection: AbstractConnection, info: Mapping[str, str]) -> tup
     except (ResponseError, ValueError):
         return facts, ("whether Redis syncs its log (appendfsync): the server does not tell this user",)
     return {**facts, "appendfsync": value.decode()}, ()
-
-
-def _spelled(host: str) -> str:
-    return f"[{host}]" if ":" in host else host.lower()

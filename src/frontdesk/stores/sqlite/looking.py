@@ -10,11 +10,11 @@ from urllib.parse import quote
 import apsw
 
 from frontdesk.core.condition import StoreCondition
-from frontdesk.errors import ConfigurationError, StoreError, StoreMissingError
+from frontdesk.errors import StoreError, StoreMissingError
 from frontdesk.stores.migrations import migrations
 from frontdesk.stores.sqlite import services, stored_keys
 from frontdesk.stores.sqlite.faults import translated
-from frontdesk.stores.sqlite.opening import APPLICATION_ID
+from frontdesk.stores.sqlite.opening import recognise
 
 _HEADER: Final = 100
 _WAL: Final = b"\x02\x02"
@@ -37,7 +37,7 @@ def _look(path: Path, realm: str) -> StoreCondition:
             # The last one to leave copies the log into the database; that is not ours to do.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             connection.execute("BEGIN")
-            schema = _schema(connection, len(steps))
+            schema = recognise(connection, len(steps))
             current = schema == len(steps)
             return StoreCondition(
                 engine="sqlite",
@@ -71,16 +71,3 @@ def _uri(path: Path) -> str:
     if log != index:
         raise StoreError(f"{path} was not closed in good order; start the server, then look again")
     return f"{name}?mode=ro&readonly_shm=1" if log else f"{name}?mode=ro&immutable=1"
-
-
-def _schema(connection: apsw.Connection, newest: int) -> int:
-    owner, version = connection.pragma("application_id"), connection.pragma("user_version")
-    if owner != APPLICATION_ID:
-        if owner == 0 and version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
-            return 0
-        raise ConfigurationError("the file is a database of another program; give the desk a file of its own")
-    if not isinstance(version, int) or version > newest:
-        raise ConfigurationError(
-            f"the database is of version {version}, made by a newer Frontdesk; this one knows up to {newest}"
-        )
-    return version

@@ -141,12 +141,12 @@ def prepare(file: DatabaseFile, connection: apsw.Connection, token_bytes: Callab
     steps = migrations("sqlite")
     taken: list[str] = []
     with translated(connection):
-        version = _recognise(connection, len(steps))
+        version = recognise(connection, len(steps))
         _use_wal(connection)
         if version < len(steps):
             connection.execute("BEGIN IMMEDIATE")
             try:
-                for step in steps[_recognise(connection, len(steps)) :]:
+                for step in steps[recognise(connection, len(steps)) :]:
                     connection.execute(step.sql)
                     connection.pragma("user_version", step.number)
                     taken.append(step.name)
@@ -182,8 +182,8 @@ def _configure(connection: apsw.Connection, role: Role, patience: Patience | Non
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
 
-def _recognise(connection: apsw.Connection, newest: int) -> int:
-    """The schema version of the file, 0 for an empty one."""
+def recognise(connection: apsw.Connection, newest: int) -> int:
+    """The schema version of the file, 0 for an empty one. ConfigurationError for one that is not ours or is newer."""
     owner, version = connection.pragma("application_id"), connection.pragma("user_version")
     if owner == APPLICATION_ID:
         if not isinstance(version, int) or version < 1:
