@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frontdesk.client import FrontdeskAuth
 from frontdesk.client.credentials import Credentials, Held, Timers
 from frontdesk.client.desk import (
     ATTEMPTS,
@@ -54,6 +55,10 @@ def refused(code: str, url: str = f"{URL}/orders") -> httpx.Response:
 
 def fine(url: str = f"{URL}/orders", status: int = 200) -> httpx.Response:
     return httpx.Response(status, request=httpx.Request("GET", url))
+
+
+def fail(request: httpx.Request) -> httpx.Response:
+    raise AssertionError(f"the desk is asked: {request.url}")
 
 
 def stream() -> Iterator[bytes]:
@@ -157,6 +162,36 @@ def test_a_body_that_cannot_be_sent_twice_is_not_repeated_but_the_token_is_renew
     assert flow.send(refused("token_expired")) == Need(held(0), "token_expired")
     with pytest.raises(StopIteration):
         flow.send(held(1))
+
+
+@pytest.mark.parametrize("code", ["token_expired", "session_ended"])
+def test_what_was_done_before_a_redirect_is_not_done_twice(code: str) -> None:
+    asked = []
+
+    def application(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        if request.method == "POST":
+            return httpx.Response(303, headers={"location": f"{URL}/orders/1"})
+        return refused(code)
+
+    auth = FrontdeskAuth.from_tokens(URL, "access0", "fdr_0", client=httpx.Client(transport=httpx.MockTransport(fail)))
+    transport = httpx.MockTransport(application)
+    with httpx.Client(auth=auth, transport=transport, follow_redirects=True) as client:
+        answer = client.post(f"{URL}/orders", content=b"a body")
+    assert (answer.status_code, str(answer.url)) == (401, f"{URL}/orders/1")
+    assert asked == ["POST /orders", "GET /orders/1"]
+    assert auth.signed_in, "the next request finds out for itself"
+
+
+def test_what_only_reads_is_repeated_behind_a_redirect() -> None:
+    request = httpx.Request("GET", f"{URL}/orders")
+    flow = steps(request, desk())
+    next(flow)
+    flow.send(held())
+    answer = refused("token_expired", f"{URL}/orders/")
+    answer.history = [httpx.Response(307, headers={"location": f"{URL}/orders/"})]
+    assert flow.send(answer) == Need(held(), "token_expired")
+    assert flow.send(held(1)) is request
 
 
 @pytest.mark.parametrize(
