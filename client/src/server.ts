@@ -1,12 +1,11 @@
 import { PATIENCE } from "./client.js";
 import { Desk } from "./desk.js";
-import { Reach } from "./requests.js";
+import { Reach, SAFE } from "./requests.js";
 import { ALONE } from "./tabs.js";
 import type { IncomingHeaders, ServerClient, ServerOptions } from "./types.js";
 
 /** What tells the desk who started an unsafe request: without it a server would act with cookies for any other site. */
 const STARTED_BY = ["origin", "sec-fetch-site"];
-const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
  * A client for one request whose page is rendered on a server: acts with the cookies that came along, and collects

@@ -277,6 +277,10 @@ def application(directory: Path, clock: AdjustableClock) -> FastAPI:
     async def elsewhere(target: str) -> RedirectResponse:
         return RedirectResponse(target, 307)
 
+    @app.post("/order")
+    async def order() -> RedirectResponse:
+        return RedirectResponse("/whoami", 303)
+
     @app.post("/enter")
     async def enter(request: Request, response: Response, body: Annotated[dict[str, str], Body()]) -> dict[str, str]:
         bearer = body.get("transport") == "bearer"
