@@ -13,7 +13,7 @@ from frontdesk.endpoints.explain import LONGEST_PATH, SERVICE_HEADER
 from frontdesk.server.app import Application
 from frontdesk.server.settings import ServerSettings
 from frontdesk.testing import Client
-from tests.http.answers import ACCESS, SESSION, code_of
+from tests.http.answers import ACCESS, REFRESH, SESSION, code_of
 from tests.http.explained import OWN, STATES, bearer, call, cookies, explained, service_of, signed
 from tests.http.sites import Site, make_site
 
@@ -24,12 +24,13 @@ STRANGERS = (
     "a session token in a cookie", "an access token in a cookie", "a refresh token as access token",
     "a refresh token in the session cookie", "an edited session token", "an edited access token",
     "an edited encrypted token", "a cookie header that is too large", "a store that is away",
+    "a spent refresh token", "a navigation with a spent refresh token",
 )  # fmt: skip
 HOLDERS = (
     "a session cookie", "a session token", "an access cookie", "an access token", "an encrypted access token",
     "a refresh cookie alone", "an access token that is over", "an access cookie that is over", "signed out",
     "signed out with a token", "revoked", "replaced", "ended for reuse", "a session that was idle",
-    "a session at its limit", "another site", "a spent refresh token",
+    "a session at its limit", "another site",
 )  # fmt: skip
 
 
@@ -69,6 +70,29 @@ def test_whoever_holds_another_session_learns_nothing_of_this_one(site: Site, cl
     client.forget()
     told = explained(client, cookies(mine), path="/dashboard")
     assert theirs["session"] not in str(told)
+
+
+@pytest.mark.parametrize("state", ["a session token in a cookie", "an access token in a cookie"])
+def test_a_session_of_ones_own_does_not_open_the_facts_about_what_may_be_stolen(
+    site: Site, client: Client, state: str
+) -> None:
+    stolen = STATES[state](site, client)[0][1]
+    own = signed(client, credential="jwt")[REFRESH]
+    both = [(b"cookie", stolen + f"; {REFRESH}={own}".encode()), OWN]
+    for query in ({}, {"path": "/dashboard"}, {"path": "/transfer", "method": "POST"}, {"path": "/auth/nothing"}):
+        assert "facts" not in explained(client, both, **query)
+
+
+def test_a_spent_refresh_token_tells_nothing_of_an_ended_session_either(site: Site, client: Client) -> None:
+    spent = STATES["a spent refresh token"](site, client)
+    (row,) = site.store.inner._sessions.values()
+    call(client, lambda: site.desk.end(row.id, reason="revoked"))
+    own = f"; {SESSION}={signed(client)[SESSION]}".encode()
+    assert explained(client, spent, path="/auth/refresh", method="POST") == {
+        "verdict": "refused",
+        "code": "session_ended",
+    }
+    assert "facts" not in explained(client, [(b"cookie", spent[0][1] + own), OWN], path="/dashboard")
 
 
 def test_a_session_that_the_store_has_forgotten_tells_a_stranger_nothing(site: Site, client: Client) -> None:
