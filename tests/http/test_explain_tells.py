@@ -178,12 +178,24 @@ def test_a_session_cookie_beside_an_access_cookie_decides(site: Site, client: Cl
 
 
 def test_explaining_is_no_attack_and_is_not_recorded(site: Site, client: Client) -> None:
-    for state in ("a cookie that came twice", "another site", "a spent refresh token"):
+    for state in ("a cookie that came twice", "another site", "an access cookie that is over"):
         headers = STATES[state](site, client)
         known = len(site.desk.events)
         explained(client, headers, path="/transfer", method="POST")
         explained(client, headers, path="/auth/refresh", method="POST")
         assert len(site.desk.events) == known
+
+
+@pytest.mark.parametrize("state", ["a spent refresh token", "a navigation with a spent refresh token"])
+def test_nobody_tries_a_spent_refresh_token_in_silence(site: Site, client: Client, state: str) -> None:
+    headers = STATES[state](site, client)
+    (row,) = site.store.inner._sessions.values()
+    for query in ({}, {"path": "/dashboard"}, {"path": "/auth/refresh", "method": "POST"}, {"path": "/auth/nothing"}):
+        explained(client, headers, **query)
+        told = site.desk.events[-1].record()
+        assert (told["event"], told["session_id"], told["subject"]) == ("spent_token_explained", row.id, "alice")
+        site.desk.events.clear()
+    assert list(site.store.inner._sessions.values()) == [row], "it goes on until somebody presents the token"
 
 
 # --- development --------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 host → what came along → where it came from → who it is → what the route asks. Each step calls what decides requests
 (`Reception`, `Witness` over `Authenticator` and `Refresher`, `Requirement`); a test holds the verdicts against the
-answers of the routes. Nobody's cookie is renewed, no use is recorded, no event is told.
+answers of the routes. Nobody's cookie is renewed, no use is recorded. One event is told: who asks about a spent refresh
+token instead of presenting it must not learn in silence what presenting it would have given away.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from frontdesk.core.cookie_facts import cookie_facts
 from frontdesk.core.cookies import Flaw
 from frontdesk.core.envelope import Presented
+from frontdesk.core.events import SpentTokenExplained
 from frontdesk.core.explanation import ALLOWED, Explanation, Fact, Value, shown
 from frontdesk.core.origin import Allowed, AllowedBy, Denied, DeniedBy
 from frontdesk.core.rotation import Decision
@@ -247,7 +249,9 @@ class _Inquiry:
             if presented.credential is not None:
                 self._note(await witness.look(presented.credential, presented.transport))
             if isinstance(presented.refresh, bytes):
-                self._note(await witness.look_at_refresh(presented.refresh, "cookie"))
+                look = await witness.look_at_refresh(presented.refresh, "cookie")
+                self._note(look)
+                _report_reuse(self._gate, self._request, look)
         except (StoreError, OverloadedError):
             self._is_holder = False  # a stranger, as far as can be said
 
@@ -264,6 +268,7 @@ class _Inquiry:
             presented.refresh, "cookie", name_bytes=len(presented.names.access)
         )
         self._note(look)
+        _report_reuse(self._gate, self._request, look)
         for each in look.facts:
             known = self._place("generation") if each.code == "generation" else None
             if known is None:
@@ -397,6 +402,21 @@ class _Inquiry:
                 return self._decide(place, ALLOWED)
             refusal = found
         return self._refused(refusal)
+
+
+def _report_reuse(gate: Gate, request: Request, look: RefreshLook) -> None:
+    if not (isinstance(look.outcome, Decision) and look.outcome.is_reuse):
+        return
+    session = look.outcome.session
+    gate.desk.audit(
+        SpentTokenExplained(
+            at=gate.desk.clock.now(),
+            realm=gate.desk.settings.realm,
+            address=gate.settings.address_of(request),
+            session_id=session.id,
+            subject=session.subject,
+        )
+    )
 
 
 def _listed(names: frozenset[str]) -> str:
