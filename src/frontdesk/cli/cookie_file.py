@@ -10,6 +10,7 @@ from frontdesk.core.origin import leads_to_loopback
 
 _HTTP_ONLY: Final = "#HttpOnly_"
 _FIELDS: Final = 7
+_NO_HEADER: Final = frozenset("\r\0")
 
 
 class Cookie(NamedTuple):
@@ -38,6 +39,8 @@ def read_jar(text: str) -> list[Cookie]:
         if len(fields) != _FIELDS or not fields[4].isascii() or not fields[4].isdigit():
             raise ValueError(f"line {number} is no cookie: {_FIELDS} fields with tabs between them are expected")
         domain, subdomains, path, secure, expires, name, value = fields
+        if _NO_HEADER & {*name, *value}:
+            raise ValueError(f"line {number} is no cookie: it holds what would end a header")
         found.append(Cookie(domain, subdomains == "TRUE", path, secure == "TRUE", int(expires), name, value))
     return found
 
