@@ -150,7 +150,7 @@ class Probe:
             if origin_of(target) != self._origin:
                 self._miss("the page for people", f"{path} leads to another host, which is not asked")
                 break
-            path = target.partition("#")[0][len(self._origin) :] or "/"
+            path = urlsplit(target)._replace(scheme="", netloc="", fragment="").geturl() or "/"
         return path, answer, cookies
 
     def _serves_any_host(self) -> bool | None:
