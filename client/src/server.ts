@@ -16,9 +16,16 @@ export function createServerClient(options: ServerOptions): ServerClient {
   const reach = new Reach(base, origins);
   const jar = readCookies(incoming(headers, "cookie"));
   const setCookies: string[] = [];
+  const home = new URL(reach.base);
+  // Cookies belong to a host, whatever its port: as in a browser, no other is shown them, and none sets them.
+  const isHome = (address: string): boolean => {
+    const url = new URL(address);
+    return reach.covers(url) && url.protocol === home.protocol && url.hostname === home.hostname;
+  };
   const send = async (input: RequestInfo | URL, init: RequestInit | undefined, signed: boolean): Promise<Response> => {
     if (!signed) return globalThis.fetch(input, init);
     const request = new Request(input, init);
+    if (!isHome(request.url)) return globalThis.fetch(request);
     if (jar.size > 0) request.headers.set("cookie", [...jar].map(([name, value]) => `${name}=${value}`).join("; "));
     if (!SAFE.has(request.method) && request.url !== `${reach.base}/refresh`) {
       for (const name of STARTED_BY) {
@@ -27,6 +34,7 @@ export function createServerClient(options: ServerOptions): ServerClient {
       }
     }
     const response = await globalThis.fetch(request);
+    if (!isHome(response.url || request.url)) return response; // a redirect was followed, since the caller said so
     for (const cookie of response.headers.getSetCookie()) {
       setCookies.push(cookie);
       keep(jar, cookie);
