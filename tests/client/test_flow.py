@@ -231,6 +231,27 @@ def test_what_a_stranger_answers_after_a_redirect_decides_nothing(code: str) -> 
         flow.send(refused(code, "https://evil.example/"))
 
 
+@pytest.mark.parametrize("code", ["token_expired", *sorted(OVER)])
+def test_a_service_that_says_the_session_is_over_is_not_believed_and_the_desk_is_asked(code: str) -> None:
+    flow = steps(httpx.Request("GET", "https://orders.example/"), desk("https://orders.example"))
+    next(flow)
+    flow.send(held())
+    assert flow.send(refused(code, "https://orders.example/")) == Need(held(), "token_expired")
+    flow.send(held(1))
+    with pytest.raises(StopIteration):
+        flow.send(refused("session_ended", "https://orders.example/"))
+
+
+@pytest.mark.parametrize("code", ["token_expired", "session_ended"])
+def test_a_service_has_no_session_token_forgotten(code: str) -> None:
+    token = Held(credentials(refresh_token=""), FOREVER, FOREVER)
+    flow = steps(httpx.Request("GET", "https://orders.example/"), desk("https://orders.example"))
+    next(flow)
+    flow.send(token)
+    with pytest.raises(StopIteration):
+        flow.send(refused(code, "https://orders.example/"))
+
+
 # --- a refresh
 
 

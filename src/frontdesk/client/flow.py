@@ -37,14 +37,14 @@ def steps(request: httpx.Request, desk: Desk) -> Generator[Need | httpx.Request,
         return
     held = yield from _credentials(Need())
     answer = yield from _sent(request, held)
-    code = _code(answer, desk)
+    code = _code(answer, held, desk)
     if (code != TOKEN_EXPIRED and code not in OVER) or was_done(request, answer):
         return
     fresh = yield from _credentials(Need(held, code))
     if not can_be_repeated(request):
         return
     answer = yield from _sent(request, fresh)
-    code = _code(answer, desk)
+    code = _code(answer, fresh, desk)
     if code in OVER and not was_done(request, answer):
         yield from _credentials(Need(fresh, code))
 
@@ -74,6 +74,11 @@ def _sent(request: httpx.Request, held: Held) -> Generator[httpx.Request, Answer
     return answer
 
 
-def _code(answer: httpx.Response, desk: Desk) -> str:
-    """The code of a 401, unless somebody else gave it after redirects: that decides nothing."""
-    return challenge_of(answer) if desk.covers(answer.request.url) else ""
+def _code(answer: httpx.Response, held: Held, desk: Desk) -> str:
+    """The code of a 401 that decides something. One that somebody else gave after redirects does not, and no service
+    has a session forgotten: what it says is a reason to ask the desk, where a refresh can."""
+    url = answer.request.url
+    code = challenge_of(answer) if desk.covers(url) else ""
+    if desk.is_home(url) or (code != TOKEN_EXPIRED and code not in OVER):
+        return code
+    return TOKEN_EXPIRED if held.credentials.refresh_token else ""
