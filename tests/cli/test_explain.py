@@ -42,6 +42,8 @@ def line(
         (line(), "https://sub.app.example", "/", ""),
         (line(domain=".app.example").replace("FALSE", "TRUE", 1), "https://sub.app.example", "/", "a=v"),
         (line(domain=".app.example").replace("FALSE", "TRUE", 1), "https://evilapp.example", "/", ""),
+        (line(domain=".0.0.1").replace("FALSE", "TRUE", 1), "http://127.0.0.1:8000", "/", ""),
+        (line(domain="").replace("FALSE", "TRUE", 1), "https://evil.example.", "/", ""),
         (line(path="/auth"), "https://app.example", "/auth/explain", "a=v"),
         (line(path="/au"), "https://app.example", "/auth/explain", ""),
         (line(expires=EARLIER), "https://app.example", "/", ""),

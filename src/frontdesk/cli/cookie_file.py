@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult
 
@@ -64,8 +65,17 @@ def cookies_for(jar: list[Cookie], url: SplitResult, path: str, now: datetime) -
 
 
 def _goes_to(cookie: Cookie, host: str) -> bool:
+    """RFC 6265 section 5.1.3: an address has no sub-domains."""
     domain = cookie.domain.removeprefix(".").lower()
-    return host == domain or (cookie.subdomains and host.endswith(f".{domain}"))
+    return host == domain or (cookie.subdomains and bool(domain) and host.endswith(f".{domain}") and not _is_ip(host))
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _lies_below(path: str, above: str) -> bool:
