@@ -226,6 +226,14 @@ def test_elsewhere_nobody_does(peer: str, host: str, settings: dict[str, Any]) -
     assert "facts" not in _told_by_server(peer, host, **settings)
 
 
+@pytest.mark.parametrize(("address", "sees"), [("203.0.113.9", False), ("127.0.0.1", True)])
+def test_a_trusted_proxy_on_this_machine_says_who_is_not_from_here(address: str, sees: bool) -> None:
+    app = Application(ServerSettings(store="memory:", hashing="small", dev=True, trusted_proxies=("127.0.0.1",)))
+    with Client(app, base_url="http://localhost:8000", client=("127.0.0.1", 4711)) as client:
+        told = client.get("/auth/explain", headers=[(b"x-forwarded-for", address.encode())]).json()
+    assert ("facts" in told) == sees
+
+
 def test_the_desk_explains_a_credential_without_a_request(site: Site, client: Client) -> None:
     held = signed(client, credential="jwt", transport="bearer")
     token = held["authorization"].partition(" ")[2].encode()
