@@ -231,6 +231,24 @@ def test_what_a_stranger_answers_after_a_redirect_decides_nothing(code: str) -> 
         flow.send(refused(code, "https://evil.example/"))
 
 
+@pytest.mark.parametrize("code", ["token_expired", "session_ended"])
+@pytest.mark.parametrize(
+    ("before", "now", "repeated"), [("alice", "bob", False), ("alice", "alice", True), ("", "bob", True)]
+)
+def test_a_request_is_not_repeated_as_somebody_else(code: str, before: str, now: str, repeated: bool) -> None:
+    request = httpx.Request("POST", f"{URL}/transfers", content=b"a body")
+    old, new = (Held(credentials(subject=subject), FOREVER, FOREVER) for subject in (before, now))
+    flow = steps(request, desk())
+    next(flow)
+    flow.send(old)
+    assert flow.send(refused(code)) == Need(old, code)
+    if repeated:
+        assert flow.send(new) is request
+    else:
+        with pytest.raises(StopIteration):
+            flow.send(new)
+
+
 @pytest.mark.parametrize("code", ["token_expired", *sorted(OVER)])
 def test_a_service_that_says_the_session_is_over_is_not_believed_and_the_desk_is_asked(code: str) -> None:
     flow = steps(httpx.Request("GET", "https://orders.example/"), desk("https://orders.example"))

@@ -30,7 +30,8 @@ def steps(request: httpx.Request, desk: Desk) -> Generator[Need | httpx.Request,
     Yields `Need`, and is sent `Held`; yields the request, and is sent its answer. The answer that came last is the
     caller's. A request to any other origin goes out as it is. One whose body cannot be sent twice is not repeated: its
     401 is the answer, and new credentials are there for whoever sends it again. Nor is one that was done: then the 401
-    is that of a page which its answer led to, and the next request finds out for itself.
+    is that of a page which its answer led to, and the next request finds out for itself. None is repeated as somebody
+    else, who has signed in meanwhile.
     """
     if not desk.covers(request.url):
         yield request
@@ -41,7 +42,7 @@ def steps(request: httpx.Request, desk: Desk) -> Generator[Need | httpx.Request,
     if (code != TOKEN_EXPIRED and code not in OVER) or was_done(request, answer):
         return
     fresh = yield from _credentials(Need(held, code))
-    if not can_be_repeated(request):
+    if not can_be_repeated(request) or _is_anothers(fresh, held):
         return
     answer = yield from _sent(request, fresh)
     code = _code(answer, fresh, desk)
@@ -59,6 +60,12 @@ def was_done(request: httpx.Request, answer: httpx.Response) -> bool:
     that led to is what was refused."""
     redirected = any(each.is_redirect for each in answer.history)
     return redirected and request.method not in SAFE_METHODS
+
+
+def _is_anothers(fresh: Held, held: Held) -> bool:
+    """Whether these are another subject's, as far as both are known."""
+    before, now = held.credentials.subject, fresh.credentials.subject
+    return before != now and "" not in {before, now}
 
 
 def _credentials(need: Need) -> Generator[Need, Answer, Held]:
