@@ -16,6 +16,8 @@ export interface Signing {
     readonly transport: Transport;
     readonly held: boolean;
 }
+/** Methods that change nothing (RFC 9110 §9.2.1). */
+export declare const SAFE: ReadonlySet<string>;
 /** One request that is signed, and sent again if need be. */
 export declare class Outgoing {
     #private;
@@ -27,6 +29,8 @@ export declare class Outgoing {
     static of(input: RequestInfo | URL, init: RequestInit, { reach, transport, held }: Signing): Outgoing | undefined;
     /** A request to send, signed by `token` where there is one. */
     next(token: string | undefined): Request;
+    /** Whether what was asked for may have been done: the answer is that of what a redirect led to. */
+    wasDone(response: Response): boolean;
     /** Refuses the answer if it is a redirect that was not followed on purpose. */
     check(response: Response): void;
 }

@@ -120,7 +120,7 @@ export class Desk {
       const response = await this.#around.send(outgoing.next(this.#grant?.token), undefined, true);
       outgoing.check(response);
       const code = await refusalOf(response);
-      if (code === undefined || round === ROUNDS || !this.#isNews(code)) return response;
+      if (code === undefined || round === ROUNDS || !this.#isNews(code) || outgoing.wasDone(response)) return response;
       const asked = await unlessAborted(outgoing.signal, this.#renew(began));
       guard();
       if (this.#state.status === "signed-out" || !outgoing.repeatable) return response;

@@ -40,6 +40,9 @@ export interface Signing {
   readonly held: boolean;
 }
 
+/** Methods that change nothing (RFC 9110 §9.2.1). */
+export const SAFE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
+
 const REDIRECTED =
   "The answer is a redirect, which is not followed with a credential. Ask for its target, or say redirect: 'follow'.";
 
@@ -51,12 +54,15 @@ export class Outgoing {
   readonly repeatable: boolean;
   readonly signal: AbortSignal | null | undefined;
   readonly #held: boolean;
+  readonly #safe: boolean;
 
   private constructor(input: Request | string, init: RequestInit, held: boolean) {
     this.#input = input;
     this.#init = init;
     this.#held = held;
     this.repeatable = !isStream(init.body);
+    const method = init.method ?? (input instanceof Request ? input.method : "GET");
+    this.#safe = SAFE.has(method.toUpperCase());
     this.signal = init.signal ?? (input instanceof Request ? input.signal : undefined);
   }
 
@@ -88,6 +94,11 @@ export class Outgoing {
     const request = new Request(this.#input instanceof Request ? this.#input.clone() : this.#input, this.#init);
     if (token !== undefined) request.headers.set("authorization", `Bearer ${token}`);
     return request;
+  }
+
+  /** Whether what was asked for may have been done: the answer is that of what a redirect led to. */
+  wasDone(response: Response): boolean {
+    return response.redirected && !this.#safe;
   }
 
   /** Refuses the answer if it is a redirect that was not followed on purpose. */

@@ -1,12 +1,11 @@
 import { PATIENCE } from "./client.js";
 import { Desk } from "./desk.js";
-import { Reach } from "./requests.js";
+import { Reach, SAFE } from "./requests.js";
 import { ALONE } from "./tabs.js";
 import type { IncomingHeaders, ServerClient, ServerOptions } from "./types.js";
 
 /** What tells the desk who started an unsafe request: without it a server would act with cookies for any other site. */
 const STARTED_BY = ["origin", "sec-fetch-site"];
-const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
  * A client for one request whose page is rendered on a server: acts with the cookies that came along, and collects
@@ -17,9 +16,16 @@ export function createServerClient(options: ServerOptions): ServerClient {
   const reach = new Reach(base, origins);
   const jar = readCookies(incoming(headers, "cookie"));
   const setCookies: string[] = [];
+  const home = new URL(reach.base);
+  // Cookies belong to a host, whatever its port: as in a browser, no other is shown them, and none sets them.
+  const isHome = (address: string): boolean => {
+    const url = new URL(address);
+    return reach.covers(url) && url.protocol === home.protocol && url.hostname === home.hostname;
+  };
   const send = async (input: RequestInfo | URL, init: RequestInit | undefined, signed: boolean): Promise<Response> => {
     if (!signed) return globalThis.fetch(input, init);
     const request = new Request(input, init);
+    if (!isHome(request.url)) return globalThis.fetch(request);
     if (jar.size > 0) request.headers.set("cookie", [...jar].map(([name, value]) => `${name}=${value}`).join("; "));
     if (!SAFE.has(request.method) && request.url !== `${reach.base}/refresh`) {
       for (const name of STARTED_BY) {
@@ -28,6 +34,7 @@ export function createServerClient(options: ServerOptions): ServerClient {
       }
     }
     const response = await globalThis.fetch(request);
+    if (!isHome(response.url || request.url)) return response; // a redirect was followed, since the caller said so
     for (const cookie of response.headers.getSetCookie()) {
       setCookies.push(cookie);
       keep(jar, cookie);

@@ -277,6 +277,10 @@ def application(directory: Path, clock: AdjustableClock) -> FastAPI:
     async def elsewhere(target: str) -> RedirectResponse:
         return RedirectResponse(target, 307)
 
+    @app.post("/order")
+    async def order() -> RedirectResponse:
+        return RedirectResponse("/whoami", 303)
+
     @app.post("/enter")
     async def enter(request: Request, response: Response, body: Annotated[dict[str, str], Body()]) -> dict[str, str]:
         bearer = body.get("transport") == "bearer"
@@ -291,11 +295,15 @@ def application(directory: Path, clock: AdjustableClock) -> FastAPI:
 
 
 async def landing(scope: Scope, receive: Receive, send: Send) -> None:
-    """Somebody else's server, which lets every site read what it says."""
+    """Somebody else's server, which lets every site read what it says, and plants a cookie."""
     if scope["type"] == "lifespan":
         while (await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
         await send({"type": "lifespan.shutdown.complete"})
         return
-    headers = {"access-control-allow-origin": "*", "access-control-allow-headers": "authorization, *"}
+    headers = {
+        "access-control-allow-origin": "*",
+        "access-control-allow-headers": "authorization, *",
+        "set-cookie": "__Host-Http-session=planted; Path=/; Secure; HttpOnly",
+    }
     await Response("landed", headers=headers)(scope, receive, send)

@@ -256,6 +256,20 @@ def test_a_body_is_sent_again_as_it_was(browser: Browser, site: Site, clock: Adj
         assert said == {"said": "hello"}
 
 
+def test_what_was_done_before_a_redirect_is_not_done_twice(
+    browser: Browser, site: Site, clock: AdjustableClock
+) -> None:
+    with profile(browser, site.origin) as context:
+        page = open_tab(context, "cookie")
+        register(page, ALICE)
+        sign_in(page)
+        all_expired(site, clock)
+        assert page.evaluate("client.fetch('/order', { method: 'post' }).then(answer => answer.status)") == 401
+        assert (site.count("/order"), site.count(REFRESH), status(page)) == (1, 0, "signed-in")
+        assert ask(page) == 200
+        assert site.count(REFRESH) == 1
+
+
 @TRANSPORTS
 def test_who_gives_up_is_answered_at_once_and_disturbs_nobody(
     browser: Browser, site: Site, clock: AdjustableClock, transport: str

@@ -40,10 +40,18 @@ def cookies_of(visitor: httpx.Client) -> str:
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies.jar)
 
 
-def render(site: Site, cookie: str, *steps: Sequence[Any], transport: str = "cookie", **headers: str) -> Any:
+def render(
+    site: Site,
+    cookie: str,
+    *steps: Sequence[Any],
+    transport: str = "cookie",
+    origins: Sequence[str] = (),
+    **headers: str,
+) -> Any:
     """What a page that is rendered for these cookies finds out."""
     node = find_node()
-    options = {"base": f"{site.origin}/auth", "transport": transport, "headers": {"cookie": cookie, **headers}}
+    sent = {"cookie": cookie, **headers}
+    options = {"base": f"{site.origin}/auth", "transport": transport, "origins": origins, "headers": sent}
     script = Path(__file__).parent / "rendering.mjs"
     done = subprocess.run(
         [node, script],
@@ -186,6 +194,22 @@ def test_no_cookie_and_no_token_goes_to_another_origin(site: Site, visitor: http
         rendered = render(site, cookies_of(visitor), *steps, transport=transport)
         assert rendered["done"] == [200, "redirect_refused", "redirect_refused", 200]
         assert [(each.token, each.cookie) for each in elsewhere.seen] == [(False, False)] * 2
+        assert rendered["setCookies"] == []
+
+
+@SIGNED_IN
+def test_cookies_go_to_no_other_host_that_is_listed_and_are_taken_from_none(
+    site: Site, visitor: httpx.Client, transport: str
+) -> None:
+    enter(visitor, transport)
+    with Site(landing) as elsewhere:
+        there = f"http://127.0.0.1:{elsewhere.port}"
+        step = ["fetch", f"{there}/landed"]
+        rendered = render(site, cookies_of(visitor), step, transport=transport, origins=[there])
+        assert rendered["done"] == [200]
+        assert [(each.token, each.cookie) for each in elsewhere.seen] == [(transport == "bearer", False)]
+        # What the refresh of a bearer client brings is the desk's own.
+        assert not [cookie for cookie in rendered["setCookies"] if "planted" in cookie]
 
 
 def test_a_session_that_idled_is_over(site: Site, clock: AdjustableClock, visitor: httpx.Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from typer.testing import CliRunner
 
+from frontdesk.cli import explain
 from frontdesk.cli.commands import app
 from frontdesk.cli.cookie_file import Cookie, cookies_for, read_jar
 
@@ -41,6 +42,8 @@ def line(
         (line(), "https://sub.app.example", "/", ""),
         (line(domain=".app.example").replace("FALSE", "TRUE", 1), "https://sub.app.example", "/", "a=v"),
         (line(domain=".app.example").replace("FALSE", "TRUE", 1), "https://evilapp.example", "/", ""),
+        (line(domain=".0.0.1").replace("FALSE", "TRUE", 1), "http://127.0.0.1:8000", "/", ""),
+        (line(domain="").replace("FALSE", "TRUE", 1), "https://evil.example.", "/", ""),
         (line(path="/auth"), "https://app.example", "/auth/explain", "a=v"),
         (line(path="/au"), "https://app.example", "/auth/explain", ""),
         (line(expires=EARLIER), "https://app.example", "/", ""),
@@ -55,6 +58,13 @@ def test_a_cookie_goes_where_curl_would_send_it(jar: str, url: str, path: str, s
 def test_what_is_no_jar_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(ValueError, match="line 1 is no cookie"):
         read_jar(text)
+
+
+@pytest.mark.parametrize("char", ["\r", "\0"])
+def test_what_would_end_a_header_is_refused_and_not_shown(char: str) -> None:
+    with pytest.raises(ValueError, match=r"^line 2 is no cookie") as caught:
+        read_jar(f"{line()}\n{line()[:-1]}secret{char}secret")
+    assert "secret" not in str(caught.value)
 
 
 def test_the_repr_of_a_cookie_holds_no_value() -> None:
@@ -133,6 +143,8 @@ def test_what_cannot_be_asked_is_misuse(words: list[str], tmp_path: Path, monkey
         (document("404 Not Found", b"nothing"), "--prefix"),
         (document("403 Forbidden", b'{"code": "service_scope_missing", "title": "No."}'), "service_scope_missing"),
         (document("302 Found", b""), "302"),
+        (document("200 OK", b'{"verdict": "allowed", "code": "allowed", "more": ' + b"[" * 200_000), "no desk"),
+        (document("404 Not Found", b"[" * 200_000), "--prefix"),
         (b"nonsense\r\n\r\n", "cannot be asked"),
     ],
 )
@@ -190,3 +202,26 @@ def test_a_server_that_says_too_much_is_not_read_to_the_end() -> None:
         status, _, err = run("--url", url)
     assert status == 2
     assert err
+
+
+def test_a_server_that_never_comes_to_an_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "_PATIENCE", 0.5)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                while not over.wait(0.05):  # each byte in time, and no end
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            status, out, err = run("--url", f"http://127.0.0.1:{server.getsockname()[1]}")
+        finally:
+            over.set()
+            thread.join(20)
+    assert (status, out) == (2, "")
+    assert "no answer within 0.5 seconds" in err

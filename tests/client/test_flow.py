@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frontdesk.client import FrontdeskAuth
 from frontdesk.client.credentials import Credentials, Held, Timers
 from frontdesk.client.desk import (
     ATTEMPTS,
@@ -54,6 +55,10 @@ def refused(code: str, url: str = f"{URL}/orders") -> httpx.Response:
 
 def fine(url: str = f"{URL}/orders", status: int = 200) -> httpx.Response:
     return httpx.Response(status, request=httpx.Request("GET", url))
+
+
+def fail(request: httpx.Request) -> httpx.Response:
+    raise AssertionError(f"the desk is asked: {request.url}")
 
 
 def stream() -> Iterator[bytes]:
@@ -159,6 +164,36 @@ def test_a_body_that_cannot_be_sent_twice_is_not_repeated_but_the_token_is_renew
         flow.send(held(1))
 
 
+@pytest.mark.parametrize("code", ["token_expired", "session_ended"])
+def test_what_was_done_before_a_redirect_is_not_done_twice(code: str) -> None:
+    asked = []
+
+    def application(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        if request.method == "POST":
+            return httpx.Response(303, headers={"location": f"{URL}/orders/1"})
+        return refused(code)
+
+    auth = FrontdeskAuth.from_tokens(URL, "access0", "fdr_0", client=httpx.Client(transport=httpx.MockTransport(fail)))
+    transport = httpx.MockTransport(application)
+    with httpx.Client(auth=auth, transport=transport, follow_redirects=True) as client:
+        answer = client.post(f"{URL}/orders", content=b"a body")
+    assert (answer.status_code, str(answer.url)) == (401, f"{URL}/orders/1")
+    assert asked == ["POST /orders", "GET /orders/1"]
+    assert auth.signed_in, "the next request finds out for itself"
+
+
+def test_what_only_reads_is_repeated_behind_a_redirect() -> None:
+    request = httpx.Request("GET", f"{URL}/orders")
+    flow = steps(request, desk())
+    next(flow)
+    flow.send(held())
+    answer = refused("token_expired", f"{URL}/orders/")
+    answer.history = [httpx.Response(307, headers={"location": f"{URL}/orders/"})]
+    assert flow.send(answer) == Need(held(), "token_expired")
+    assert flow.send(held(1)) is request
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -194,6 +229,45 @@ def test_what_a_stranger_answers_after_a_redirect_decides_nothing(code: str) -> 
     flow.send(held())
     with pytest.raises(StopIteration):
         flow.send(refused(code, "https://evil.example/"))
+
+
+@pytest.mark.parametrize("code", ["token_expired", "session_ended"])
+@pytest.mark.parametrize(
+    ("before", "now", "repeated"), [("alice", "bob", False), ("alice", "alice", True), ("", "bob", True)]
+)
+def test_a_request_is_not_repeated_as_somebody_else(code: str, before: str, now: str, repeated: bool) -> None:
+    request = httpx.Request("POST", f"{URL}/transfers", content=b"a body")
+    old, new = (Held(credentials(subject=subject), FOREVER, FOREVER) for subject in (before, now))
+    flow = steps(request, desk())
+    next(flow)
+    flow.send(old)
+    assert flow.send(refused(code)) == Need(old, code)
+    if repeated:
+        assert flow.send(new) is request
+    else:
+        with pytest.raises(StopIteration):
+            flow.send(new)
+
+
+@pytest.mark.parametrize("code", ["token_expired", *sorted(OVER)])
+def test_a_service_that_says_the_session_is_over_is_not_believed_and_the_desk_is_asked(code: str) -> None:
+    flow = steps(httpx.Request("GET", "https://orders.example/"), desk("https://orders.example"))
+    next(flow)
+    flow.send(held())
+    assert flow.send(refused(code, "https://orders.example/")) == Need(held(), "token_expired")
+    flow.send(held(1))
+    with pytest.raises(StopIteration):
+        flow.send(refused("session_ended", "https://orders.example/"))
+
+
+@pytest.mark.parametrize("code", ["token_expired", "session_ended"])
+def test_a_service_has_no_session_token_forgotten(code: str) -> None:
+    token = Held(credentials(refresh_token=""), FOREVER, FOREVER)
+    flow = steps(httpx.Request("GET", "https://orders.example/"), desk("https://orders.example"))
+    next(flow)
+    flow.send(token)
+    with pytest.raises(StopIteration):
+        flow.send(refused(code, "https://orders.example/"))
 
 
 # --- a refresh

@@ -260,6 +260,14 @@ def test_a_lock_is_held_by_one_and_waited_for_no_longer_than_asked(storage: File
         assert alone
 
 
+def test_a_link_in_the_place_of_the_lock_makes_no_file_elsewhere(storage: FileStorage, tmp_path: Path) -> None:
+    storage.save(KEPT)
+    storage.path.with_name(f"{storage.path.name}.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="cannot be used"), storage.lock(0.0):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_lock_is_had_as_soon_as_it_is_free(storage: FileStorage) -> None:
     heard: list[bool] = []
     waiting = threading.Event()

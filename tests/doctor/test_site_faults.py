@@ -87,6 +87,11 @@ def test_a_name_that_does_not_lead_to_https_is_found(site: Site) -> None:
     assert site.doctor(plain=Manners(site.server.port), status=1) == ["http_answers"]
 
 
+def test_a_redirect_to_what_is_no_address_does_not_lead_to_https(site: Site) -> None:
+    nowhere = {"/": (302, [("Location", "https://[")], b"")}
+    assert site.doctor(plain=Manners(site.server.port, pages=nowhere), status=1) == ["http_answers"]
+
+
 def test_a_closed_port_for_http_is_fine(site: Site) -> None:
     with proxying(Manners(site.server.port, tls=site.authority.context())) as https, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -175,6 +180,16 @@ def test_a_desk_below_a_path_is_looked_at_there_and_its_page_where_it_leads(site
         ("host_unchecked", "the"),
         ("csp_missing", "/elsewhere?page=1"),
     ]
+
+
+def test_a_redirect_that_names_the_port_of_the_scheme_stays_here(site: Site) -> None:
+    pages = {
+        "/": (302, [("Location", f"{URL}:443/elsewhere")], b""),
+        "/elsewhere": (200, [*HTML, ("X-Frame-Options", "DENY")], b""),
+    }
+    with site.reached(pages=pages) as ways:
+        document = run("--url-only", *ways)
+    assert [finding["seen"].split()[0] for finding in document["findings"]] == ["/elsewhere"]
 
 
 def test_a_redirect_to_another_host_is_said_and_not_followed(site: Site) -> None:

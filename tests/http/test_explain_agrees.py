@@ -39,13 +39,13 @@ UNKNOWN_TO_ASGI = frozenset({"role_missing", "scope_missing", "step_up_required"
 
 
 def everything(site: Site) -> Any:
-    """All that the store holds and all that was told so far."""
+    """All that the store holds and all that was told so far, but for what explaining itself tells."""
     held = {
         name: value
         for name, value in vars(site.store.inner).items()
         if isinstance(value, dict | list | tuple | int | str | bytes)
     }
-    return copy.deepcopy(held), list(site.desk.events)
+    return copy.deepcopy(held), [event for event in site.desk.events if event.name != "spent_token_explained"]
 
 
 SOME = ("nobody", "a session cookie", "garbage as session token", "signed out", "another site", "a store that is away")

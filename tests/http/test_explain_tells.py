@@ -13,7 +13,7 @@ from frontdesk.endpoints.explain import LONGEST_PATH, SERVICE_HEADER
 from frontdesk.server.app import Application
 from frontdesk.server.settings import ServerSettings
 from frontdesk.testing import Client
-from tests.http.answers import ACCESS, SESSION, code_of
+from tests.http.answers import ACCESS, REFRESH, SESSION, code_of
 from tests.http.explained import OWN, STATES, bearer, call, cookies, explained, service_of, signed
 from tests.http.sites import Site, make_site
 
@@ -24,12 +24,13 @@ STRANGERS = (
     "a session token in a cookie", "an access token in a cookie", "a refresh token as access token",
     "a refresh token in the session cookie", "an edited session token", "an edited access token",
     "an edited encrypted token", "a cookie header that is too large", "a store that is away",
+    "a spent refresh token", "a navigation with a spent refresh token",
 )  # fmt: skip
 HOLDERS = (
     "a session cookie", "a session token", "an access cookie", "an access token", "an encrypted access token",
     "a refresh cookie alone", "an access token that is over", "an access cookie that is over", "signed out",
     "signed out with a token", "revoked", "replaced", "ended for reuse", "a session that was idle",
-    "a session at its limit", "another site", "a spent refresh token",
+    "a session at its limit", "another site",
 )  # fmt: skip
 
 
@@ -69,6 +70,29 @@ def test_whoever_holds_another_session_learns_nothing_of_this_one(site: Site, cl
     client.forget()
     told = explained(client, cookies(mine), path="/dashboard")
     assert theirs["session"] not in str(told)
+
+
+@pytest.mark.parametrize("state", ["a session token in a cookie", "an access token in a cookie"])
+def test_a_session_of_ones_own_does_not_open_the_facts_about_what_may_be_stolen(
+    site: Site, client: Client, state: str
+) -> None:
+    stolen = STATES[state](site, client)[0][1]
+    own = signed(client, credential="jwt")[REFRESH]
+    both = [(b"cookie", stolen + f"; {REFRESH}={own}".encode()), OWN]
+    for query in ({}, {"path": "/dashboard"}, {"path": "/transfer", "method": "POST"}, {"path": "/auth/nothing"}):
+        assert "facts" not in explained(client, both, **query)
+
+
+def test_a_spent_refresh_token_tells_nothing_of_an_ended_session_either(site: Site, client: Client) -> None:
+    spent = STATES["a spent refresh token"](site, client)
+    (row,) = site.store.inner._sessions.values()
+    call(client, lambda: site.desk.end(row.id, reason="revoked"))
+    own = f"; {SESSION}={signed(client)[SESSION]}".encode()
+    assert explained(client, spent, path="/auth/refresh", method="POST") == {
+        "verdict": "refused",
+        "code": "session_ended",
+    }
+    assert "facts" not in explained(client, [(b"cookie", spent[0][1] + own), OWN], path="/dashboard")
 
 
 def test_a_session_that_the_store_has_forgotten_tells_a_stranger_nothing(site: Site, client: Client) -> None:
@@ -154,12 +178,24 @@ def test_a_session_cookie_beside_an_access_cookie_decides(site: Site, client: Cl
 
 
 def test_explaining_is_no_attack_and_is_not_recorded(site: Site, client: Client) -> None:
-    for state in ("a cookie that came twice", "another site", "a spent refresh token"):
+    for state in ("a cookie that came twice", "another site", "an access cookie that is over"):
         headers = STATES[state](site, client)
         known = len(site.desk.events)
         explained(client, headers, path="/transfer", method="POST")
         explained(client, headers, path="/auth/refresh", method="POST")
         assert len(site.desk.events) == known
+
+
+@pytest.mark.parametrize("state", ["a spent refresh token", "a navigation with a spent refresh token"])
+def test_nobody_tries_a_spent_refresh_token_in_silence(site: Site, client: Client, state: str) -> None:
+    headers = STATES[state](site, client)
+    (row,) = site.store.inner._sessions.values()
+    for query in ({}, {"path": "/dashboard"}, {"path": "/auth/refresh", "method": "POST"}, {"path": "/auth/nothing"}):
+        explained(client, headers, **query)
+        told = site.desk.events[-1].record()
+        assert (told["event"], told["session_id"], told["subject"]) == ("spent_token_explained", row.id, "alice")
+        site.desk.events.clear()
+    assert list(site.store.inner._sessions.values()) == [row], "it goes on until somebody presents the token"
 
 
 # --- development --------------------------------------------------------------------------------------------------
@@ -188,6 +224,14 @@ def test_in_development_everybody_on_this_machine_sees_the_facts() -> None:
 )
 def test_elsewhere_nobody_does(peer: str, host: str, settings: dict[str, Any]) -> None:
     assert "facts" not in _told_by_server(peer, host, **settings)
+
+
+@pytest.mark.parametrize(("address", "sees"), [("203.0.113.9", False), ("127.0.0.1", True)])
+def test_a_trusted_proxy_on_this_machine_says_who_is_not_from_here(address: str, sees: bool) -> None:
+    app = Application(ServerSettings(store="memory:", hashing="small", dev=True, trusted_proxies=("127.0.0.1",)))
+    with Client(app, base_url="http://localhost:8000", client=("127.0.0.1", 4711)) as client:
+        told = client.get("/auth/explain", headers=[(b"x-forwarded-for", address.encode())]).json()
+    assert ("facts" in told) == sees
 
 
 def test_the_desk_explains_a_credential_without_a_request(site: Site, client: Client) -> None:

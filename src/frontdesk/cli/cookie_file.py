@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult
 
@@ -10,6 +11,7 @@ from frontdesk.core.origin import leads_to_loopback
 
 _HTTP_ONLY: Final = "#HttpOnly_"
 _FIELDS: Final = 7
+_NO_HEADER: Final = frozenset("\r\0")
 
 
 class Cookie(NamedTuple):
@@ -38,6 +40,8 @@ def read_jar(text: str) -> list[Cookie]:
         if len(fields) != _FIELDS or not fields[4].isascii() or not fields[4].isdigit():
             raise ValueError(f"line {number} is no cookie: {_FIELDS} fields with tabs between them are expected")
         domain, subdomains, path, secure, expires, name, value = fields
+        if _NO_HEADER & {*name, *value}:
+            raise ValueError(f"line {number} is no cookie: it holds what would end a header")
         found.append(Cookie(domain, subdomains == "TRUE", path, secure == "TRUE", int(expires), name, value))
     return found
 
@@ -61,8 +65,17 @@ def cookies_for(jar: list[Cookie], url: SplitResult, path: str, now: datetime) -
 
 
 def _goes_to(cookie: Cookie, host: str) -> bool:
+    """RFC 6265 section 5.1.3: an address has no sub-domains."""
     domain = cookie.domain.removeprefix(".").lower()
-    return host == domain or (cookie.subdomains and host.endswith(f".{domain}"))
+    return host == domain or (cookie.subdomains and bool(domain) and host.endswith(f".{domain}") and not _is_ip(host))
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _lies_below(path: str, above: str) -> bool:

@@ -7,6 +7,8 @@ import http.client
 import json
 import os
 import re
+import socket
+import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ from frontdesk.core.origin import leads_to_loopback
 from frontdesk.endpoints.bodies import Explained, ExplainedFact
 from frontdesk.endpoints.explain import SERVICE_HEADER
 from frontdesk.errors import CODES
+from frontdesk.server.lines import connected
 from frontdesk.server.sources import EXPLAIN_VARIABLE
 
 _MISUSE: Final = 2
@@ -120,31 +123,43 @@ def _target(parts: SplitResult, prefix: str, method: str) -> tuple[str, str]:
 
 
 def _ask(parts: SplitResult, target: str, headers: Headers) -> Explained:
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_PATIENCE)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        connection.putrequest("GET", target, skip_accept_encoding=True)
-        for name, value in headers:
-            connection.putheader(name, value.encode("latin-1"))
-        connection.endheaders()
-        with connection.getresponse() as response:
-            return _read(response.status, response.read(_LARGEST_ANSWER))
+        with connected((host, port), _PATIENCE) as plain, _secured(plain, parts) as line:
+            connection = http.client.HTTPConnection(host, port)
+            connection.sock = line
+            connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
+            for name, value in [("Host", _authority(parts)), *headers, ("Connection", "close")]:
+                connection.putheader(name, value.encode("latin-1"))
+            connection.endheaders()
+            with connection.getresponse() as response:
+                status, body = response.status, response.read(_LARGEST_ANSWER)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise _CannotAsk(f"{parts.netloc} cannot be asked: {error}") from None
-    finally:
-        connection.close()
+    return _read(status, body)
+
+
+def _secured(plain: socket.socket, parts: SplitResult) -> socket.socket:
+    if parts.scheme == "http":
+        return plain
+    return ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
+
+
+def _authority(parts: SplitResult) -> str:
+    """As browsers write it, without the port that the scheme has anyway."""
+    return parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80").rstrip(":")
 
 
 def _read(status: int, body: bytes) -> Explained:
     if status == 200:
         try:
             return msgspec.json.decode(body, type=Explained)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError):
             raise _CannotAsk("what answers there is no desk: this is no explanation") from None
     try:
         problem = json.loads(body)
         sentence = f"{problem['detail'] if 'detail' in problem else problem['title']} ({problem['code']})"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         sentence = "is a desk mounted there? --prefix says where"
     raise _CannotAsk(f"the answer was {status}: {sentence}")
 

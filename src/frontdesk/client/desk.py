@@ -82,12 +82,17 @@ class Desk:
         self.url = str(parsed).rstrip("/")
         self.plain = parsed.scheme == "http"
         self._api = self.url + "/" + prefix.strip("/")
+        self._home = _origin_of(parsed)
         others = (_address(origin, insecure_http=insecure_http) for origin in origins)
-        self._origins = frozenset({_origin_of(parsed), *map(_origin_of, others)})
+        self._origins = frozenset({self._home, *map(_origin_of, others)})
 
     def covers(self, url: httpx.URL) -> bool:
         """Whether an access token may be sent there."""
         return _origin_of(url) in self._origins
+
+    def is_home(self, url: httpx.URL) -> bool:
+        """Whether the desk itself answers there, which alone knows that a session is over."""
+        return _origin_of(url) == self._home
 
     def login(self, email: str, password: str, credential: str | None) -> httpx.Request:
         """A sign-in. The deployment chooses the credential where None is asked for."""

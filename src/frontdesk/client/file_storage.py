@@ -21,6 +21,8 @@ try:
     import fcntl
 
     HAS_FLOCK = True
+    # In a directory that others may write somebody may have laid a link there, to have a file made elsewhere.
+    _LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 except ImportError:  # pragma: no cover - Windows: nobody is signed out without a lock, either
     HAS_FLOCK = False
 
@@ -48,7 +50,7 @@ class LockFile:
             yield False
             return
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, _LOCK_FLAGS, 0o600)
         except OSError as fault:
             raise _failed(self.path, fault) from None
         try:

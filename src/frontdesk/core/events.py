@@ -105,6 +105,16 @@ class Refreshed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpentTokenExplained(Event):
+    """Somebody had a request explained that shows a spent refresh token: two parties hold the session. Presenting the
+    token would end it; explaining ends nothing, so the session goes on."""
+
+    name: ClassVar[str] = "spent_token_explained"
+    session_id: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChanged(Event):
     """A key of access tokens has another state; `compromised` means that it was given up."""
 

@@ -77,6 +77,11 @@ class Decision(msgspec.Struct, frozen=True):
         """Whether the write ends the session, and so needs a revocation entry in the same transaction."""
         return self.session.ended_at is not None and self.before.ended_at is None
 
+    @property
+    def is_reuse(self) -> bool:
+        """Whether the session ends because two parties hold it."""
+        return self.ends and self.session.end_reason == "reused"
+
 
 def decide(row: Session, presented: int, now: datetime, policy: SessionPolicy) -> Decision:
     """Apply the table to `row` for the authentic generation `presented` at `now`. Pure; writes nothing."""

@@ -111,11 +111,12 @@ async def _sees_all(gate: Gate, request: Request) -> bool | Refusal:
             return False  # nothing is known of who asks: a stranger
         return service if isinstance(service, Refusal) else True
     # A site that has given itself the address of this machine must see nothing of it: the name counts, too.
-    return gate.open_explain and _is_this_machine(request.peer) and gate.settings.serves(request.header(b"host"))
+    return gate.open_explain and _is_this_machine(gate, request) and gate.settings.serves(request.header(b"host"))
 
 
-def _is_this_machine(peer: str | None) -> bool:
+def _is_this_machine(gate: Gate, request: Request) -> bool:
+    """Whether the connection comes from here, and whom a trusted proxy names as well."""
     try:
-        return peer is not None and ip_address(peer).is_loopback
+        return all(ip_address(each).is_loopback for each in (request.peer or "", gate.settings.address_of(request)))
     except ValueError:
         return False

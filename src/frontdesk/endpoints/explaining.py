@@ -2,7 +2,8 @@
 
 host → what came along → where it came from → who it is → what the route asks. Each step calls what decides requests
 (`Reception`, `Witness` over `Authenticator` and `Refresher`, `Requirement`); a test holds the verdicts against the
-answers of the routes. Nobody's cookie is renewed, no use is recorded, no event is told.
+answers of the routes. Nobody's cookie is renewed, no use is recorded. One event is told: who asks about a spent refresh
+token instead of presenting it must not learn in silence what presenting it would have given away.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from frontdesk.core.cookie_facts import cookie_facts
 from frontdesk.core.cookies import Flaw
 from frontdesk.core.envelope import Presented
+from frontdesk.core.events import SpentTokenExplained
 from frontdesk.core.explanation import ALLOWED, Explanation, Fact, Value, shown
 from frontdesk.core.origin import Allowed, AllowedBy, Denied, DeniedBy
 from frontdesk.core.rotation import Decision
@@ -25,7 +27,7 @@ from frontdesk.endpoints.policy import Requirement, RoutePolicy
 from frontdesk.endpoints.reception import refusal_of
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.authenticate import Authenticated
-from frontdesk.service.explaining import RefreshLook
+from frontdesk.service.explaining import Look, RefreshLook
 
 STORE_FAILED: Final = "The store could not be asked, so nothing is granted."
 _SIGNED_IN: Final = "The route asks for somebody who is signed in."
@@ -79,13 +81,15 @@ class _Inquiry:
         self._cause: int | None = None
         """The place of the fact that nobody's being signed in rests on."""
         self._is_holder = False
+        self._is_barred = False
         self._has_looked = False
 
     async def told(self) -> Told:
         code = await self._code()
         if not self._has_looked and code != "host_unknown":
             await self._recognise()
-        return Told(Explanation(code=code, facts=tuple(self._facts)), self._is_holder)
+        explanation = Explanation(code=code, facts=tuple(self._facts))
+        return Told(explanation, self._is_holder and not self._is_barred)
 
     async def _code(self) -> str:
         gate, request = self._gate, self._request
@@ -228,7 +232,7 @@ class _Inquiry:
         if presented.credential is not None:
             strict = self._route.strict or self._route.asks == "refresh"
             look = await self._gate.desk.witness.look(presented.credential, presented.transport, strict=strict)
-            self._is_holder = look.is_holder
+            self._note(look)
             self._take(look.facts)
             outcome = look.outcome
         if self._gate.renewable(self._request, presented, outcome):
@@ -243,11 +247,19 @@ class _Inquiry:
         witness = self._gate.desk.witness
         try:
             if presented.credential is not None:
-                self._is_holder = (await witness.look(presented.credential, presented.transport)).is_holder
-            if not self._is_holder and isinstance(presented.refresh, bytes):
-                self._is_holder = (await witness.look_at_refresh(presented.refresh, "cookie")).is_holder
+                self._note(await witness.look(presented.credential, presented.transport))
+            if isinstance(presented.refresh, bytes):
+                look = await witness.look_at_refresh(presented.refresh, "cookie")
+                self._note(look)
+                _report_reuse(self._gate, self._request, look)
         except (StoreError, OverloadedError):
             self._is_holder = False  # a stranger, as far as can be said
+
+    def _note(self, look: Look | RefreshLook) -> None:
+        """One thing that may be stolen outweighs all that is not: else a session of one's own would open the facts
+        about another's."""
+        self._is_holder = self._is_holder or look.is_holder
+        self._is_barred = self._is_barred or look.is_barred
 
     async def _look_at_refresh(self, presented: Presented) -> RefreshLook:
         assert isinstance(presented.refresh, bytes)
@@ -255,7 +267,8 @@ class _Inquiry:
         look = await self._gate.desk.witness.look_at_refresh(
             presented.refresh, "cookie", name_bytes=len(presented.names.access)
         )
-        self._is_holder = self._is_holder or look.is_holder
+        self._note(look)
+        _report_reuse(self._gate, self._request, look)
         for each in look.facts:
             known = self._place("generation") if each.code == "generation" else None
             if known is None:
@@ -389,6 +402,21 @@ class _Inquiry:
                 return self._decide(place, ALLOWED)
             refusal = found
         return self._refused(refusal)
+
+
+def _report_reuse(gate: Gate, request: Request, look: RefreshLook) -> None:
+    if not (isinstance(look.outcome, Decision) and look.outcome.is_reuse):
+        return
+    session = look.outcome.session
+    gate.desk.audit(
+        SpentTokenExplained(
+            at=gate.desk.clock.now(),
+            realm=gate.desk.settings.realm,
+            address=gate.settings.address_of(request),
+            session_id=session.id,
+            subject=session.subject,
+        )
+    )
 
 
 def _listed(names: frozenset[str]) -> str:

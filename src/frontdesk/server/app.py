@@ -21,10 +21,9 @@ from frontdesk.clock import TIMER, Clock, Timer
 from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import Request, Response
-from frontdesk.endpoints.routes import policies_with_api
 from frontdesk.errors import ConfigurationError, FrontdeskError, OverloadedError, Refusal, StoreError
 from frontdesk.server.metrics import Metrics
-from frontdesk.server.root import Root, policy_of_server
+from frontdesk.server.root import Root, policies_of_server
 from frontdesk.server.settings import ServerSettings
 from frontdesk.server.tally import Tally
 from frontdesk.service.audit import Audit
@@ -101,7 +100,8 @@ class Application:
 
     def _gate(self, settings: ServerSettings) -> Gate:
         edge = settings.edge()
-        return Gate(self.desk, edge, policies=policies_with_api(edge, policy_of_server), open_explain=settings.dev)
+        policies = policies_of_server(edge, open_metrics=settings.open_metrics, dev=settings.dev)
+        return Gate(self.desk, edge, policies=policies, open_explain=settings.dev)
 
     def leave(self) -> None:
         """The process is about to end: whoever waits for the revocation log is answered now."""

@@ -10,10 +10,9 @@ import http.client
 import json
 import socket
 import ssl
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +27,7 @@ from frontdesk.clock import TIMER, Timer
 from frontdesk.core.cookies import is_token
 from frontdesk.doctor.observed import Certificate, CookieSeen, SiteSeen, Unseen, host_of, origin_of
 from frontdesk.errors import ConfigurationError
+from frontdesk.server.lines import connected
 
 SECONDS: Final = 5.0
 """How long one request may take, and"""
@@ -150,7 +150,7 @@ class Probe:
             if origin_of(target) != self._origin:
                 self._miss("the page for people", f"{path} leads to another host, which is not asked")
                 break
-            path = target.partition("#")[0][len(self._origin) :] or "/"
+            path = urlsplit(target)._replace(scheme="", netloc="", fragment="").geturl() or "/"
         return path, answer, cookies
 
     def _serves_any_host(self) -> bool | None:
@@ -195,7 +195,10 @@ class Probe:
             return None
         except (OSError, HTTPException):
             return "closed"
-        leads = urljoin(f"http://{self._host}/", answer.headers.get("location", ""))
+        try:
+            leads = urljoin(f"http://{self._host}/", answer.headers.get("location", ""))
+        except ValueError:  # it names no address
+            return "answers"
         return "redirects" if answer.status in {301, 302, 307, 308} and leads.startswith("https://") else "answers"
 
     # --- TLS --------------------------------------------------------------------------------------------------
@@ -266,28 +269,12 @@ class Probe:
 
     @contextmanager
     def _connected(self, port: int) -> Iterator[socket.socket]:
-        """A connection that ends when its time is over, whatever still arrives: the limit of a socket begins anew with
-        each byte. TimeoutError then."""
+        """A connection within the time that is left. TimeoutError when its own is over."""
         left = min(SECONDS, self._ends_at - self._timer())
         if left <= 0:
             raise _OverError
-        line = socket.create_connection(self._connect.get(port, (self._host, port)), timeout=left)
-        over = threading.Event()
-        # TLS takes the socket over; this one stays ours, and ends the same connection.
-        with line, line.dup() as handle:
-            timer = threading.Timer(left, _hang_up, (handle, over))
-            timer.daemon = True
-            timer.start()
-            try:
-                yield line
-            except (OSError, HTTPException):
-                if not over.is_set():
-                    raise
-            finally:
-                timer.cancel()
-                timer.join()
-        if over.is_set():  # what has arrived by then may look like an answer
-            raise TimeoutError
+        with connected(self._connect.get(port, (self._host, port)), left) as line:
+            yield line
 
     def _cookies(self, path: str, answer: Answer) -> Iterator[CookieSeen]:
         for line in answer.cookies:
@@ -306,12 +293,6 @@ class Probe:
                 http_only="httponly" in said,
                 same_site=said.get("samesite", ""),
             )
-
-
-def _hang_up(line: socket.socket, over: threading.Event) -> None:
-    over.set()
-    with suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
 
 
 _EXPIRED: Final = 10

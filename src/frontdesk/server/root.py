@@ -14,8 +14,9 @@ import msgspec
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import NO_STORE, NOSNIFF, Header, Request, Response, json_response, problem
 from frontdesk.endpoints.openapi import Description, Json
-from frontdesk.endpoints.policy import Asked, RoutePolicy
-from frontdesk.endpoints.routes import Api
+from frontdesk.endpoints.policy import Asked, Policies, RoutePolicy
+from frontdesk.endpoints.routes import Api, policies_with_api
+from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.pages import Pages
 from frontdesk.server.metrics import CONTENT_TYPE, Metrics
@@ -129,15 +130,26 @@ class Root:
         return with_security_headers(self._pages.problem(request, refusal), request.scheme)
 
 
-def policy_of_server(asked: Asked) -> RoutePolicy:
-    """What the paths beside the API ask, to explain a request for one. What a page does is told by itself."""
-    if asked.path in _ALIASES:
-        return RoutePolicy(asks="nothing")
-    if asked.path == "/metrics":
-        return RoutePolicy(service="metrics")
-    if asked.path == "/dashboard" and asked.method in {"GET", "HEAD"}:
-        return RoutePolicy(asks="signed_in")
-    return RoutePolicy()
+def policies_of_server(settings: EdgeSettings, *, open_metrics: bool, dev: bool) -> Policies:
+    """What every path of the server asks, to explain a request for one. What a page does is told by itself."""
+
+    def beside_the_api(asked: Asked) -> RoutePolicy:
+        if asked.path == "/metrics":
+            if asked.method not in {"GET", "HEAD"}:
+                return RoutePolicy(refusal="method_not_allowed", gated=False)
+            is_open = open_metrics or (dev and settings.serves(asked.host))
+            return RoutePolicy(asks="nothing", gated=False) if is_open else RoutePolicy(service="metrics")
+        if asked.path == "/dashboard" and asked.method in {"GET", "HEAD"}:
+            return RoutePolicy(asks="signed_in")
+        return RoutePolicy()
+
+    known = policies_with_api(settings, beside_the_api)
+
+    def policy_of(asked: Asked) -> RoutePolicy:
+        alias = _ALIASES.get(asked.path)
+        return known(asked if alias is None else msgspec.structs.replace(asked, path=settings.prefix + alias))
+
+    return policy_of
 
 
 def _describe(gate: Gate, title: str) -> Json:

@@ -73,11 +73,13 @@ _DECIDING: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """A credential that was looked at. `is_holder`: whoever sent it may be told the facts, since it is authentic and
-    came in the envelope that it was made for."""
+    came in the envelope that it was made for. `is_barred`: it is authentic and may be stolen, so that whoever sent it
+    is told none of them, whatever else he holds."""
 
     outcome: Authenticated | Refusal
     facts: tuple[Fact, ...]
     is_holder: bool
+    is_barred: bool
 
     @property
     def explanation(self) -> Explanation:
@@ -88,11 +90,13 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefreshLook(msgspec.Struct, frozen=True, kw_only=True):
-    """A refresh token that was looked at; `outcome` is what presenting it now would come to."""
+    """A refresh token that was looked at; `outcome` is what presenting it now would come to. `is_holder`, `is_barred`:
+    as of a `Look`."""
 
     outcome: Decision | Refusal
     facts: tuple[Fact, ...]
     is_holder: bool
+    is_barred: bool
 
     @property
     def refusal(self) -> Refusal | None:
@@ -124,15 +128,17 @@ class Witness:
         known = await self._identified(credential, transport)
         owner = known if isinstance(known, Session) else None
         facts = [_kind(credential), *self._authenticity(credential, seen, owner)]
-        granted = isinstance(seen.outcome, Authenticated)
-        if owner is not None or _is_authentic(seen.outcome):
+        tells = owner is not None or _is_authentic(seen.outcome)
+        if tells:
             facts += self._of_session(seen, owner or seen.session, transport, fresh)
         # A refresh token opens nothing, so it came in no envelope of its own.
         misplaced = credential.startswith(REFRESH_PREFIX)
+        holds = isinstance(seen.outcome, Authenticated) or (owner is not None and not misplaced)
         return Look(
             outcome=seen.outcome,
             facts=_marked(facts, seen.outcome),
-            is_holder=granted or (owner is not None and not misplaced),
+            is_holder=holds,
+            is_barred=tells and not holds,
         )
 
     async def look_at_refresh(
@@ -146,7 +152,14 @@ class Witness:
         facts = [_presented(outcome)]
         if owner is not None:
             facts.append(_generation(owner, token))
-        return RefreshLook(outcome=outcome, facts=tuple(facts), is_holder=owner is not None)
+        # Who shows a token that two parties hold may be either of them.
+        holds = owner is not None and not _is_spent(owner, token, outcome)
+        return RefreshLook(
+            outcome=outcome,
+            facts=tuple(facts),
+            is_holder=holds,
+            is_barred=isinstance(known, Session) and not holds,
+        )
 
     async def _identified(self, credential: bytes, transport: Transport) -> Session | Refusal | None:
         """Whose credential it is, ended or not; None where the store cannot be asked for it."""
@@ -312,6 +325,13 @@ def _generation(session: Session, token: bytes) -> Fact:
         return fact("generation", sentence, newest=session.generation)
     sentence = f"Its refresh token has the generation {parsed.generation}; the newest is {session.generation}."
     return fact("generation", sentence, presented=parsed.generation, newest=session.generation)
+
+
+def _is_spent(session: Session, token: bytes, outcome: Decision | Refusal) -> bool:
+    """Whether a refresh token was replaced for good, of an ended session too: no honest client shows it."""
+    parsed = parse(token)
+    older = parsed is not None and parsed.generation < session.parent
+    return older or (isinstance(outcome, Decision) and outcome.is_reuse)
 
 
 def _presented(outcome: Decision | Refusal) -> Fact:
