@@ -499,7 +499,8 @@ COSTS: Final = (
         Argument(
             what="The provider's token can enter again",
             why="A sign-out here ends the session, not the provider's token: whoever still holds that begins another "
-            "until it expires. Sign out at the provider as well.",
+            "until it expires, and each counts as a sign-in of that moment, so that `fresh=` asks for nothing here. "
+            "Sign out at the provider as well, and give the entrance an audience of its own.",
             page="applications.md#users-of-your-own",
         ),
     ),
