@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from frontdesk.adapters import asgi
@@ -20,7 +20,6 @@ from tests.advisor.hosting import hosted, port
 from tests.advisor.test_configurations import started
 from tests.browser.sites import Site
 from tests.browser.tabs import ALICE, NOTHING_STORED, PASSWORD, profile, stored
-from tests.requirements import ROOT
 
 pytestmark = pytest.mark.browser
 
@@ -40,15 +39,12 @@ globalThis.client = client;
 
 
 def shows(html: list[str]) -> Starlette:
-    """An application of one page, which may be known later, beside a copy of the client."""
+    """An application of one page, which may be known later."""
 
     async def page(request: Request) -> HTMLResponse:
         return HTMLResponse("".join(html))
 
-    async def copy(request: Request) -> FileResponse:
-        return FileResponse(ROOT / "client" / "lib" / "frontdesk.js")
-
-    return Starlette(routes=[Route("/page", page), Route("/frontdesk.js", copy)])
+    return Starlette(routes=[Route("/page", page)])
 
 
 @pytest.mark.parametrize("case", CASES)
