@@ -40,7 +40,10 @@ onSubmit(entrance, async (account, button) => {
   if (button === "up") {
     const headers = { "content-type": "application/json" };
     const answer = await fetch("/auth/register", { method: "POST", headers, body: JSON.stringify(account) });
-    if (!answer.ok) throw new Error((await answer.json()).title);
+    if (!answer.ok) {
+      const { title, detail } = await answer.json();
+      throw new Error(detail ?? title);
+    }
   }
   await client.signIn(account);
 });

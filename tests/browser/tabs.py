@@ -123,6 +123,11 @@ def stored(page: Page) -> Any:
     )
 
 
+def lock_names(page: Page) -> list[str]:
+    """The names of the Web Locks that are held: every script of this origin may read them."""
+    return list(page.evaluate("navigator.locks.query().then(({ held }) => held.map(({ name }) => name))"))
+
+
 NOTHING_STORED = [0, 0, 0, 0, ""]
 
 

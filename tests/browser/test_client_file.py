@@ -19,7 +19,7 @@ CLIENT = ROOT / "client"
 LIB = CLIENT / "lib"
 SERVED = ROOT / "src" / "frontdesk" / "endpoints" / "assets" / "frontdesk.js"
 PAGES = [ROOT / "docs" / "browser-client.md", CLIENT / "README.md"]
-_SOURCE = re.compile(r'from "[./a-z]+/frontdesk\.js";')
+_SOURCE = re.compile(r'from "[^"]*/auth/frontdesk\.js";')
 _SAMPLE = re.compile(r"^```ts\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATIENCE = 120.0
 

@@ -20,6 +20,7 @@ from tests.browser.tabs import (
     ask,
     come_to_the_front,
     heard,
+    lock_names,
     make_client,
     open_tab,
     profile,
@@ -50,6 +51,21 @@ def test_every_tab_learns_of_sign_in_and_sign_out_at_once(browser: Browser, site
         assert [heard(page) for page in pages] == [["signed-in", "signed-out"]] * 4
         assert [stored(page) for page in pages] == [NOTHING_STORED] * 4
         assert context.cookies() == []
+
+
+def test_what_a_tab_notes_for_the_others_names_who_is_signed_in_and_holds_no_credential(
+    browser: Browser, site: Site
+) -> None:
+    with profile(browser, site.origin) as context:
+        page = open_tab(context, "bearer")
+        register(page, ALICE)
+        subject = sign_in(page)
+        [noted] = [name for name in lock_names(page) if " granted " in name]
+        with page.expect_request("**/whoami") as asking:
+            assert ask(page) == 200
+        token = asking.value.all_headers()["authorization"].removeprefix("Bearer ")
+        assert subject in noted
+        assert [part for part in token.split(".") if part[:12] in noted or part[-12:] in noted] == []
 
 
 @TRANSPORTS

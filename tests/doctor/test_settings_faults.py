@@ -164,6 +164,7 @@ def test_the_exit_status_follows_fail_on(fail_on: str, status: int, tmp_path: Pa
         ("--url", "https://desk.example:99999"),
         ("--url", "https://schreibtisch.köln"),
         ("--url", "https://desk.example", "--connect", "8443"),
+        ("--url", "https://desk.example", "--prefix", "auth"),
         ("--url", "https://desk.example", "--connect", "443=127.0.0.1:99999"),
         ("--url", "https://desk.example", "--ca-file", "nothing.pem"),
         ("--set", "colour=blue"),

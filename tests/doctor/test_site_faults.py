@@ -192,6 +192,17 @@ def test_a_redirect_that_names_the_port_of_the_scheme_stays_here(site: Site) -> 
     assert [finding["seen"].split()[0] for finding in document["findings"]] == ["/elsewhere"]
 
 
+def test_an_api_that_is_mounted_under_another_prefix_is_looked_at_there(site: Site) -> None:
+    health = json.dumps({"status": "ok", "store": "reachable", "ready": True}).encode()
+    strict = ("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+    pages = {"/api/health": (200, [("Content-Type", "application/json"), strict], health)}
+    with site.reached(pages=pages) as ways:
+        found = run("--url-only", "--prefix", "/api", *ways, status=1)["findings"]
+        assert codes(run("--url-only", "--prefix", "/elsewhere", *ways, status=2)) == ["unseen the desk's API"]
+    assert [each["code"] for each in found] == ["sniffing", "host_unchecked"]
+    assert f"{URL}/api " in found[0]["seen"]
+
+
 def test_a_redirect_to_another_host_is_said_and_not_followed(site: Site) -> None:
     away = {"/": (302, [("Location", "https://elsewhere.invalid/")], b"")}
     assert site.doctor(pages=away, status=2) == ["unseen the page for people"]

@@ -104,7 +104,7 @@ REASONS: Final = (
             what="A session is enough",
             why="The server that renders the page is the one that asks who is there. What a token would carry for "
             "others to read, it looks up itself.",
-            page="http.md#credential-and-transport",
+            page="concepts/comparison.md#which-one-when",
         ),
     ),
     Rule(
@@ -113,7 +113,7 @@ REASONS: Final = (
             what="No script reads the cookie",
             why="It is HttpOnly, Secure, SameSite and bound to the host (__Host-Http-). A script that was smuggled in "
             "can act while it runs, but can carry nothing away.",
-            page="http.md#credential-and-transport",
+            page="concepts/browser-storage.md#what-httponly-gives-and-what-not",
         ),
     ),
     Rule(
@@ -122,7 +122,7 @@ REASONS: Final = (
             what="Other sites cannot act",
             why="A request that changes something and comes with a cookie must come from this origin, by Fetch "
             "Metadata, then Origin. No CSRF token has to be threaded through forms.",
-            page="http.md#rules-worth-knowing",
+            page="concepts/cross-origin.md#what-a-page-cannot-forge",
         ),
     ),
     Rule(
@@ -140,7 +140,7 @@ REASONS: Final = (
             what="What lasts is out of reach",
             why="The script holds an access token that is good for 15 minutes and goes with the tab. The refresh "
             "token, good for days, stays in an HttpOnly cookie.",
-            page="http.md#credential-and-transport",
+            page="concepts/browser-storage.md#the-middle-an-access-token-in-memory",
         ),
     ),
     Rule(
@@ -149,7 +149,7 @@ REASONS: Final = (
             what="One header for every client",
             why="Authorization: Bearer is what mobile applications, command lines and other programs can send. "
             "Cookies are for browsers.",
-            page="http.md#rules-worth-knowing",
+            page="concepts/browser-storage.md#not-a-browser",
         ),
     ),
     Rule(
@@ -193,7 +193,7 @@ REASONS: Final = (
             what="The claims are encrypted",
             why="Whoever holds the token, its owner included, cannot read it (JWE, A256GCM). Only the desk has the "
             "key.",
-            page="http.md#access-tokens",
+            page="concepts/sessions-cookies-tokens.md#who-can-read-it",
         ),
     ),
     Rule(
@@ -279,7 +279,7 @@ REJECTED: Final = (
             what="A JWT in a cookie",
             why="It is longer, has to be refreshed, and tells the browser what it need not know. It pays where "
             "somebody else has to read it, or where the store may be away.",
-            page="http.md#credential-and-transport",
+            page="concepts/comparison.md#which-one-when",
         ),
     ),
     Rule(
@@ -314,7 +314,7 @@ REJECTED: Final = (
             what="Tokens in localStorage",
             why="Every script on the page reads it, also one that was smuggled in, and what it carries away works "
             "elsewhere for days.",
-            page="http.md#credential-and-transport",
+            page="concepts/browser-storage.md#why-not-localstorage",
         ),
     ),
     Rule(
@@ -323,7 +323,7 @@ REJECTED: Final = (
             what="An access token in memory",
             why="The script would have to keep it, send it and fetch a new one after each reload. It pays only where "
             "the token has to be sent to another host.",
-            page="http.md#credential-and-transport",
+            page="concepts/browser-storage.md#the-middle-an-access-token-in-memory",
         ),
     ),
     Rule(
@@ -341,7 +341,7 @@ REJECTED: Final = (
             what="Cookies",
             why="Programs that are no browsers keep no jar by themselves, and what protects cookies against other "
             "sites, such as Fetch Metadata, only browsers send.",
-            page="http.md#rules-worth-knowing",
+            page="concepts/browser-storage.md#not-a-browser",
         ),
     ),
     Rule(
@@ -350,7 +350,7 @@ REJECTED: Final = (
             what="A token that lives for months",
             why="What is stolen once would be good for as long. A short token with refresh is as comfortable, and "
             "its theft is noticed.",
-            page="rotation.md#the-rule",
+            page="concepts/refresh.md#rotation-and-what-it-is-for",
         ),
     ),
     Rule(
@@ -510,7 +510,7 @@ COSTS: Final = (
             what="Large claims do not fit into a token",
             why="It has at most 4096 bytes together with its name, and here it must be a token. Keep what is large "
             "in tables of your own, under the subject; let the token carry roles and a tenant.",
-            page="http.md#credential-and-transport",
+            page="concepts/sessions-cookies-tokens.md#how-large-they-are",
         ),
     ),
     Rule(

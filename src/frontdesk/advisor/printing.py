@@ -307,7 +307,7 @@ def _script(plan: Plan, path: str) -> str:
         begins = "/enter" if plan.enters else "/auth/login"
         call = f'await fetch("{path}");  // the cookie goes along by itself\n'
         return f'{post}await fetch("{begins}", post);\n{call}'
-    # A page of another origin serves a copy: browsers load the desk's file for the desk's own origin alone.
+    # A page of another origin may import the desk's file, too: CORS lets it, which the application needs anyway.
     crosses = plan.leaf == "single-page-memory"
     desk = "https://app.example" if crosses else ""
     options = {"base": f"{desk}/auth"} if crosses else {}
@@ -318,10 +318,9 @@ def _script(plan: Plan, path: str) -> str:
     told = ", ".join(f'{name}: "{value}"' for name, value in options.items())
     if len(options) > 1:
         told = "\n  " + told.replace(", ", ",\n  ") + ",\n"
-    source = '"./frontdesk.js";  // a copy of /auth/frontdesk.js' if crosses else '"/auth/frontdesk.js";'
     sign_in = 'signIn(() => fetch("/enter", post))' if plan.enters else f"signIn({says})"
     return (
-        f"import {{ createClient }} from {source}\n\n"
+        f'import {{ createClient }} from "{desk}/auth/frontdesk.js";\n\n'
         f"{post if plan.enters else ''}"
         f"const client = createClient({f'{{{told}}}' if told else ''});\n"
         f"await client.{sign_in};\n"

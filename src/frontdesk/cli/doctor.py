@@ -33,6 +33,7 @@ def doctor(
         str | None, typer.Option("--url", metavar="URL", help="A running deployment to look at as well.")
     ] = None,
     url_only: Annotated[bool, typer.Option("--url-only", help="Look at nothing but --url.")] = False,
+    prefix: Annotated[str, typer.Option("--prefix", metavar="PATH", help="Where the API is mounted.")] = "/auth",
     ca_file: Annotated[
         Path | None, typer.Option("--ca-file", metavar="FILE", help="Certificates to trust beside the system's.")
     ] = None,
@@ -60,7 +61,7 @@ def doctor(
             raise ConfigurationError(f"--fail-on is one of {', '.join(SEVERITIES)}, not {fail_on!r}")
         if url_only and url is None:
             raise ConfigurationError("--url-only looks at nothing but --url, and that is not given")
-        probe = None if url is None else Probe(url, ca_file=ca_file, connect=_places(connect or []))
+        probe = None if url is None else Probe(url, prefix=prefix, ca_file=ca_file, connect=_places(connect or []))
         given = assignments(setting or []) | ({} if store is None else {"store": store})
         seen = _look(None if url_only else Examination(given, config=config), probe)
     except FrontdeskError as error:

@@ -241,7 +241,7 @@ def _show(told: Explained, about: str) -> None:
     say(_verdict(told.code))
     cause = REFUSALS.get(told.code)
     if cause is not None:
-        rows = [("says", CODES[told.code].title), ("do", cause.advice), ("docs", f"errors.md#{told.code}")]
+        rows = [("says", CODES[told.code].title), ("do", cause.advice), ("more", f"docs/errors.md#{told.code}")]
         show(_pairs(rows))
     if not isinstance(told.facts, tuple):
         note("the facts are told to the session's holder, or to a service with the scope explain (--service-file)")
@@ -293,7 +293,8 @@ def _tell_code(code: str, *, as_json: bool) -> None:
             say("")
         status = f"answered with {meaning['status']}" if "status" in meaning else "of a token"
         say(f"{code}, {status}")
-        show(_pairs([(name, str(meaning[name])) for name in ("says", "when", "do", "docs") if name in meaning]))
+        rows = [(name, str(meaning[name])) for name in ("says", "when", "do") if name in meaning]
+        show(_pairs([*rows, ("more", f"docs/{meaning['docs']}")]))
 
 
 def _meanings(code: str) -> Iterator[dict[str, Any]]:

@@ -161,11 +161,12 @@ class Certificate:
 class SiteSeen:
     """What a running deployment answered. Every header name is in lower case.
 
-    page: the headers of a page for people, of the first request; None where none is. api: those of an answer of the
-    desk's. Each flag is None where it could not be found out.
+    prefix: where the API is mounted below the URL. page: the headers of a page for people, of the first request; None
+    where none is. api: those of an answer of the desk's. Each flag is None where it could not be found out.
     """
 
     url: str
+    prefix: str = "/auth"
     page: Mapping[str, str] | None = None
     page_path: str = "/"
     api: Mapping[str, str] | None = None
@@ -179,6 +180,11 @@ class SiteSeen:
     open_metrics: bool | None = None
     healthy: bool | None = None
     cookies: tuple[CookieSeen, ...] = ()
+
+    @property
+    def api_url(self) -> str:
+        """The address below which the API is."""
+        return self.url + self.prefix
 
     @property
     def host(self) -> str:

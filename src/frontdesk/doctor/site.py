@@ -124,14 +124,14 @@ HOST_LOST: Final = Kind(
 EXPLAIN_OPEN: Final = Kind(
     "explain_open",
     "error",
-    "{url}/auth/explain tells strangers the facts of a decision",
+    "{api}/explain tells strangers the facts of a decision",
     "Development mode is on where others reach it: whoever has a token learns why it fails, and mends it.",
     "dev = false",
 )
 UNHEALTHY: Final = Kind(
     "unhealthy",
     "error",
-    "{url}/auth/health says that the desk cannot answer",
+    "{api}/health says that the desk cannot answer",
     "Requests are answered 503: the store cannot be asked, or the revocation log was never read.",
     "frontdesk serve    # its log says why",
 )
@@ -219,7 +219,7 @@ def _of_transport(site: SiteSeen, *, unseen: bool) -> Iterator[Finding]:
     if policy is None:
         # Where the server does not know of https, that is what is to be mended: it says this header by itself then.
         if not (unseen or site.host_is_lost):
-            yield HSTS_MISSING.found(path=f"{site.url}/auth")
+            yield HSTS_MISSING.found(path=site.api_url)
         return
     lasts = re.search(r'max-age\s*=\s*"?(\d{1,12})', policy, re.IGNORECASE)
     seconds = int(lasts[1]) if lasts else 0
@@ -231,7 +231,7 @@ def _of_transport(site: SiteSeen, *, unseen: bool) -> Iterator[Finding]:
 
 def _of_headers(site: SiteSeen) -> Iterator[Finding]:
     if site.api is not None and site.api.get("x-content-type-options", "").lower() != "nosniff":
-        yield SNIFFING.found(path=f"{site.url}/auth")
+        yield SNIFFING.found(path=site.api_url)
     page = site.page
     if page is None or "html" not in page.get("content-type", ""):
         return
@@ -251,11 +251,11 @@ def _of_openness(site: SiteSeen) -> Iterator[Finding]:
     elif site.serves_any_host and site.is_public:
         yield HOST_UNCHECKED.found(host=site.host)
     if site.explains_to_strangers and site.is_public:
-        yield EXPLAIN_OPEN.found(url=site.url)
+        yield EXPLAIN_OPEN.found(api=site.api_url)
     if site.open_metrics and site.is_public:
         yield OPEN_METRICS.found(place=f" ({site.url}/metrics)")
     if site.healthy is False:
-        yield UNHEALTHY.found(url=site.url)
+        yield UNHEALTHY.found(api=site.api_url)
 
 
 def _of_cookie(cookie: CookieSeen, names: frozenset[str], *, https: bool) -> Iterator[Finding]:

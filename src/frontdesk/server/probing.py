@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import warnings
@@ -35,6 +36,7 @@ ALTOGETHER: Final = 60.0
 """how long all of them."""
 LARGEST_BODY: Final = 64 * 1024
 _HOPS: Final = 5
+_PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _COOKIES: Final = 50
 _ELSEWHERE: Final = "https://doctor.invalid"
 """An origin and, without its scheme, a host that nobody can own (RFC 2606)."""
@@ -68,14 +70,15 @@ class _OverError(Exception):
 class Probe:
     """Looks at one base URL. ConfigurationError for a URL that is none.
 
-    ca_file: an authority to trust beside those of the system. connect: port → where to connect instead of to the host
-    of the URL, for a deployment that its name does not lead to yet.
+    prefix: where the API is mounted below it. ca_file: an authority to trust beside those of the system. connect: port
+    → where to connect instead of to the host of the URL, for a deployment that its name does not lead to yet.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        prefix: str = "/auth",
         ca_file: Path | None = None,
         connect: Mapping[int, Place] | None = None,
         timer: Timer = TIMER,
@@ -84,7 +87,10 @@ class Probe:
         parts = urlsplit(url if self._origin else "")
         if parts.scheme not in {"http", "https"} or parts.query or parts.fragment or not parts.path.isascii():
             raise ConfigurationError("--url is the address that browsers use, such as https://desk.example, in ASCII")
-        self._path = parts.path.rstrip("/")
+        if _PREFIX.fullmatch(prefix) is None:
+            raise ConfigurationError("--prefix is where the API is mounted, such as /auth")
+        self._path, self._prefix = parts.path.rstrip("/"), prefix.rstrip("/")
+        self._api = self._path + self._prefix
         self._base = self._origin + self._path
         self._host, self._https = host_of(url).strip("[]"), parts.scheme == "https"
         self._port = parts.port or (443 if self._https else 80)
@@ -99,23 +105,24 @@ class Probe:
     def look(self) -> tuple[SiteSeen | None, tuple[Unseen, ...]]:
         """What was seen, and what could not be. Blocks for as long as the deployment takes, a minute at most."""
         certificate = self._certificate() if self._https else None
+        begun = SiteSeen(url=self._base, prefix=self._prefix, certificate=certificate)
         if certificate is not None and not certificate.trusted:
             # The certificate is the finding; behind it nothing is asked for whom nobody vouches.
             self._miss("what the deployment answers", "its certificate is not trusted")
-            return SiteSeen(url=self._base, certificate=certificate), tuple(self._unseen)
-        health = self._try("the desk's API", lambda: self._ask("GET", self._path + "/auth/health"))
+            return begun, tuple(self._unseen)
+        health = self._try("the desk's API", lambda: self._ask("GET", self._api + "/health"))
         if health is None:
             return None, tuple(self._unseen)
         if "ready" not in health.document:
-            self._miss("the desk's API", f"{self._base}/auth/health is not answered by a desk ({health.status})")
-            return self._of_page(SiteSeen(url=self._base, certificate=certificate)), tuple(self._unseen)
+            said = f"{begun.api_url}/health is not answered by a desk ({health.status}); --prefix says where its API is"
+            self._miss("the desk's API", said)
+            return self._of_page(begun), tuple(self._unseen)
         reflects, allows = self._cross_origin()
-        site = SiteSeen(
-            url=self._base,
-            certificate=certificate,
+        site = replace(
+            begun,
             api=health.headers,
             healthy=health.document.get("ready") is True,
-            cookies=tuple(self._cookies(self._path + "/auth/health", health)),
+            cookies=tuple(self._cookies(self._api + "/health", health)),
             plain_http=self._plain_http(),
             serves_any_host=self._serves_any_host(),
             host_is_lost=self._loses_host(),
@@ -155,18 +162,18 @@ class Probe:
 
     def _serves_any_host(self) -> bool | None:
         host = urlsplit(_ELSEWHERE).netloc
-        answer = self._try("an unknown Host", lambda: self._ask("GET", self._path + "/auth/health", {"host": host}))
+        answer = self._try("an unknown Host", lambda: self._ask("GET", self._api + "/health", {"host": host}))
         return None if answer is None else "ready" in answer.document
 
     def _loses_host(self) -> bool | None:
         """Whether a request of this very origin counts as foreign: then another Host arrived than was sent. It carries
         no credential and is refused in either case."""
-        ask = partial(self._ask, "POST", self._path + "/auth/refresh", {"origin": self._origin})
+        ask = partial(self._ask, "POST", self._api + "/refresh", {"origin": self._origin})
         answer = self._try("a request of its own origin", ask)
         return None if answer is None else answer.document.get("code") == "cross_origin"
 
     def _explains(self) -> bool | None:
-        answer = self._try("/auth/explain", lambda: self._ask("GET", self._path + "/auth/explain"))
+        answer = self._try(f"{self._prefix}/explain", lambda: self._ask("GET", self._api + "/explain"))
         return None if answer is None else answer.status == 200 and bool(answer.document.get("facts"))
 
     def _tells_metrics(self) -> bool | None:
@@ -177,7 +184,7 @@ class Probe:
         """Whether pages of any origin may read an answer, and one to their user's credentials."""
         reflects, allows = None, False
         for origin in (_ELSEWHERE, "null"):
-            answer = self._try("another origin", partial(self._ask, "GET", self._path + "/auth/me", {"origin": origin}))
+            answer = self._try("another origin", partial(self._ask, "GET", self._api + "/me", {"origin": origin}))
             if answer is not None:
                 let = answer.headers.get("access-control-allow-origin") in {origin, "*"}
                 reflects = reflects or let
