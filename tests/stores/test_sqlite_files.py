@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from frontdesk.errors import ConfigurationError, StoreBusyError, StoreCorruptError, StoreError, StoreMissingError
 from frontdesk.stores.migrations import migrations
 from frontdesk.stores.sqlite import SQLiteStore
+from frontdesk.stores.sqlite.opening import APPLICATION_ID, recognise
 from frontdesk.testing.suite.harness import POLICY, REALM, T0, a_session, create, sid
 from tests.stores.faulty_vfs import faulty_vfs
 
@@ -278,3 +279,24 @@ def _alter(path: Path, sql: str) -> None:
     connection = apsw.Connection(str(path))
     connection.execute(sql)
     connection.close()
+
+
+def test_a_file_that_another_process_is_just_making_is_not_taken_for_that_of_another_program(tmp_path: Path) -> None:
+    looking, making = apsw.Connection(str(tmp_path / "desk.db")), apsw.Connection(str(tmp_path / "desk.db"))
+    making.set_busy_timeout(0)
+
+    def make(statement: dict[str, object]) -> None:
+        """All at once, between two questions of whoever looks, unless that keeps it out."""
+        if "user_version" not in str(statement.get("sql")):
+            return
+        looking.trace_v2(0, None)
+        with suppress(apsw.BusyError):
+            making.execute(f"BEGIN; CREATE TABLE meta(name); PRAGMA application_id = {APPLICATION_ID}; "
+                           "PRAGMA user_version = 1; COMMIT")  # fmt: skip
+        if making.in_transaction:
+            making.execute("ROLLBACK")
+
+    looking.trace_v2(apsw.SQLITE_TRACE_STMT, make)
+    assert recognise(looking, newest=1) in {0, 1}
+    looking.close()
+    making.close()

@@ -183,7 +183,21 @@ def _configure(connection: apsw.Connection, role: Role, patience: Patience | Non
 
 
 def recognise(connection: apsw.Connection, newest: int) -> int:
-    """The schema version of the file, 0 for an empty one. ConfigurationError for one that is not ours or is newer."""
+    """The schema version of the file, 0 for an empty one. ConfigurationError for one that is not ours or is newer.
+
+    All of it is read in one transaction: another process may be making the file at this moment.
+    """
+    begun = not connection.in_transaction
+    if begun:
+        connection.execute("BEGIN")
+    try:
+        return _recognised(connection, newest)
+    finally:
+        if begun and connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _recognised(connection: apsw.Connection, newest: int) -> int:
     owner, version = connection.pragma("application_id"), connection.pragma("user_version")
     if owner == APPLICATION_ID:
         if not isinstance(version, int) or version < 1:
