@@ -14,6 +14,7 @@ from tests.doctor.deployments import Deployment, documented_settings, run
 from tests.doctor.test_catalogue import PAGE
 
 
+@pytest.mark.usefixtures("one_processor")
 def test_the_transcript_is_what_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     samples = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
@@ -29,6 +30,7 @@ def test_the_document_has_the_shape_that_the_page_prints(tmp_path: Path) -> None
     document = run("--config", str(deployment.config), status=1)
     assert document.keys() == shape.keys()
     assert document["counts"].keys() == shape["counts"].keys()
+    assert document["measured"].keys() == shape["measured"].keys()
     for member in ("findings", "unseen"):
         assert document[member][0].keys() == shape[member][0].keys()
 

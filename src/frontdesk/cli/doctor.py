@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from rich.text import Text
 
@@ -17,12 +18,14 @@ from frontdesk.cli.serve import assignments
 from frontdesk.clock import SystemClock
 from frontdesk.doctor.kinds import SEVERITIES, Finding, Severity
 from frontdesk.doctor.observed import Observations
-from frontdesk.doctor.report import Report, examine
+from frontdesk.doctor.report import Measured, Report, examine
 from frontdesk.errors import ConfigurationError, FrontdeskError
 from frontdesk.server.examining import Examination
 from frontdesk.server.probing import Place, Probe
 
 _WIDTH: Final = 80
+_FEW: Final = 10
+"""Of a figure below that, a decimal is told."""
 _COLOURS: Final = {"error": "bold red", "warning": "bold yellow", "note": "bold"}
 _CONNECT: Final = re.compile(r"(\d{1,5})=(\[[0-9A-Fa-f:.]+\]|[^\[\]:=\s]+):(\d{1,5})")
 
@@ -103,6 +106,7 @@ def _document(report: Report) -> dict[str, object]:
             for finding in report.findings
         ],
         "unseen": [{"subject": each.subject, "why": each.why} for each in report.unseen],
+        "measured": None if report.measured is None else msgspec.structs.asdict(report.measured),
         "counts": {severity: report.count(severity) for severity in SEVERITIES},
     }
 
@@ -114,6 +118,7 @@ def _tell(report: Report) -> None:
         show(Text("not looked at", style="bold"))
         _tell_paragraph(f"{unseen.subject}: {unseen.why}")
         say("")
+    _tell_cost(report.measured)
     counts = [f"{report.count(severity)} {severity}{_s(report.count(severity))}" for severity in SEVERITIES]
     missed = f"; {len(report.unseen)} not looked at" if report.unseen else ""
     say(", ".join(counts) + missed if report.findings or missed else "nothing was found")
@@ -134,6 +139,14 @@ def _with_remark_above(line: str) -> str:
     """A long line with what is only said about it on a line before."""
     what, remark, why = line.partition("    # ")
     return f"    # {why}\n    {what}" if remark else f"    {line}"
+
+
+def _tell_cost(measured: Measured | None) -> None:
+    if measured is None or measured.hash_seconds is None or measured.sign_ins_per_second is None:
+        return
+    rate = measured.sign_ins_per_second
+    shown = f"{rate:.1f}" if rate < _FEW else f"{rate:.0f}"
+    say(f"a password takes {measured.hash_seconds:.2f} seconds to hash here: at most {shown} sign-ins a second")
 
 
 def _tell_paragraph(text: str) -> None:

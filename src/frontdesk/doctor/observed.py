@@ -115,12 +115,20 @@ class FileSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What passwords are hashed with. hashing_at_once: in one process."""
+    """What passwords are hashed with. hashing_at_once: in one process. hash_seconds: how long one password took, None
+    where that was not measured."""
 
     cores: int
     memory_bytes: int
     hashing_at_once: int
     hash_bytes: int
+    hash_seconds: float | None = None
+
+    def sign_ins_per_second(self, workers: int) -> float | None:
+        """With a password, at most: each keeps one place of its process, and at least one processor, for that long."""
+        if not self.hash_seconds:
+            return None
+        return min(workers * self.hashing_at_once, self.cores) / self.hash_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,21 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
 """Every finding that there is, by its code. docs/doctor.md has a row for each."""
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of this machine that passwords are judged by. None: not measured, and said in `unseen`."""
+
+    cores: int
+    memory_bytes: int
+    hash_seconds: float | None
+    sign_ins_per_second: float | None
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, worst first, and what could not be looked at."""
+    """What was found, worst first, what could not be looked at, and what was measured."""
 
     findings: tuple[Finding, ...]
     unseen: tuple[Unseen, ...]
+    measured: Measured | None = None
 
     def count(self, severity: Severity) -> int:
         """How many findings are of this severity."""
@@ -48,7 +58,23 @@ def examine(seen: Observations) -> Report:
             key = (finding.code, "" if finding.code in _ONCE else finding.seen)
             found.setdefault(key, finding)
     ordered = sorted(found.values(), key=lambda finding: SEVERITIES.index(finding.severity))
-    return Report(findings=tuple(ordered), unseen=seen.unseen)
+    return Report(findings=tuple(ordered), unseen=seen.unseen, measured=_measured(seen))
+
+
+def _measured(seen: Observations) -> Measured | None:
+    machine, settings = seen.machine, seen.configured
+    if machine is None or settings is None:
+        return None
+    return Measured(
+        cores=machine.cores,
+        memory_bytes=machine.memory_bytes,
+        hash_seconds=_rounded(machine.hash_seconds),
+        sign_ins_per_second=_rounded(machine.sign_ins_per_second(settings.workers)),
+    )
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)
 
 
 _ONCE: Final = frozenset({settings.OPEN_METRICS.code})

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from publicsuffixlist import PublicSuffixList
 
-from frontdesk.clock import Clock, SystemClock
+from frontdesk.clock import TIMER, Clock, SystemClock, Timer
 from frontdesk.core.cookies import CookieSettings, names_in_force
-from frontdesk.core.passwords import DEFAULT_PARAMETERS, PROFILES
+from frontdesk.core.passwords import PROFILES
 from frontdesk.doctor.observed import (
     Configured,
     FileRole,
@@ -32,10 +32,10 @@ from frontdesk.doctor.observed import (
     host_of,
 )
 from frontdesk.doctor.secret import judged
-from frontdesk.errors import ConfigurationError, FrontdeskError, StoreError
+from frontdesk.errors import ConfigurationError, FrontdeskError, OverloadedError, StoreError
+from frontdesk.server.machine import look_at_machine, seconds_to_hash
 from frontdesk.server.settings import ServerSettings
 from frontdesk.server.sources import config_file, given_settings
-from frontdesk.service.hashing import processors
 from frontdesk.wiring import key_file, look_at_store, sqlite_path
 
 _SQLITE: Final = "sqlite:///"
@@ -45,7 +45,8 @@ _COPIED: Final = frozenset(field.name for field in dataclasses.fields(ServerSett
 
 
 class Examination:
-    """One look at a deployment. `flags`, `config` and `environ`: as for `sources.load_settings`."""
+    """One look at a deployment. `flags`, `config` and `environ`: as for `sources.load_settings`. `timer`: measures how
+    long a password takes."""
 
     def __init__(
         self,
@@ -54,12 +55,14 @@ class Examination:
         config: Path | None,
         environ: Mapping[str, str] = os.environ,
         clock: Clock | None = None,
+        timer: Timer = TIMER,
     ) -> None:
         self._config = config_file(config, environ)
         self._given = given_settings(flags, environ=environ, config=self._config, guarded=False)
         self._in_file = given_settings({}, environ={}, config=self._config, guarded=False)
         self._values = _defaults() | {name: given.value for name, given in self._given.items()}
         self._clock = clock or SystemClock()
+        self._timer = timer
         self._unseen: list[Unseen] = []
         self._store_refused = ""
 
@@ -69,12 +72,13 @@ class Examination:
         secrets = self._secrets(files)
         store = await self._store()
         configured = self._configured()
+        machine = await self._machine()
         return Observations(
             now=self._clock.now(),
             configured=configured,
             secrets=secrets,
             files=files,
-            machine=_machine(configured),
+            machine=machine,
             store=store,
             store_refused=self._store_refused,
             site=site,
@@ -183,6 +187,18 @@ class Examination:
     def _age(self, held: os.stat_result) -> timedelta:
         return self._clock.now() - datetime.fromtimestamp(held.st_mtime, UTC)
 
+    # --- machine ----------------------------------------------------------------------------------------------
+
+    async def _machine(self) -> Machine:
+        parameters = PROFILES[self._values["hashing"]]
+        machine = look_at_machine(parameters)
+        try:
+            seconds = await seconds_to_hash(parameters, machine.memory_bytes, timer=self._timer)
+        except OverloadedError as error:
+            self._unseen.append(Unseen("how long a password takes", error.message))
+            return machine
+        return dataclasses.replace(machine, hash_seconds=seconds)
+
     # --- store ------------------------------------------------------------------------------------------------
 
     async def _store(self) -> StoreSeen | None:
@@ -211,16 +227,6 @@ def _offset(store_time: datetime | None, before: datetime, after: datetime) -> t
     if store_time is None or before <= store_time <= after:
         return timedelta(0)
     return store_time - (before if store_time < before else after)
-
-
-def _machine(settings: Configured) -> Machine:
-    profile = PROFILES.get(settings.hashing, DEFAULT_PARAMETERS)
-    return Machine(
-        cores=processors(),
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        hashing_at_once=max(1, processors() // 2),
-        hash_bytes=profile.memory_kib * 1024,
-    )
 
 
 def _sites(origins: tuple[str, ...]) -> Mapping[str, str]:
