@@ -78,11 +78,11 @@ class Deployment:
         lines += [f"{name} = {value}" for name, value in changed.items() if value is not None]
         self.write("\n".join(lines) + "\n")
 
-    def make_store(self, *, clock: AdjustableClock | None = None) -> None:
-        """Open and close the store, under a secret of the test's own, with keys as old as the clock says."""
+    def make_store(self, *, clock: AdjustableClock | None = None, secret: str = "") -> None:
+        """Open and close the store, by default under a secret of the test's own, with keys as old as the clock says."""
         settings = ServerSettings(
             store=f"sqlite:///{self.database}",
-            secret=(secrets.token_urlsafe(32),),
+            secret=(secret or secrets.token_urlsafe(32),),
             hashing="small",
         )
         desk = build_server_desk(settings, clock=clock)

@@ -19,6 +19,7 @@ from frontdesk.doctor.observed import Configured, FileSeen, Machine, Observation
 from frontdesk.doctor.report import CATALOGUE, examine
 from frontdesk.doctor.settings import ACCESS_TOKEN_TOO_LONG, HASHING_SMALL, LIMITS_OUT_OF_ORDER, POLL_INTERVAL
 from frontdesk.doctor.storage import KEYS_CACHED
+from frontdesk.server import reading
 from frontdesk.server.settings import ServerSettings
 from frontdesk.verifier.follow import LONGEST_WAIT
 from frontdesk.verifier.remote_keys import FRESH_SECONDS
@@ -129,6 +130,12 @@ def test_the_bounds_that_findings_speak_of_are_those_of_the_product() -> None:
     assert timedelta(days=400) == LARGEST_ABSOLUTE
     assert "19 MiB, 2 passes" in HASHING_SMALL.seen
     assert (PROFILES["small"].memory_kib, PROFILES["small"].passes) == (19 * 1024, 2)
+
+
+@pytest.mark.parametrize("written", ["500ms", "90s", "61m", "5m", "12h", "7d", "0"])
+def test_a_duration_is_shown_as_settings_write_it(written: str) -> None:
+    kind = Kind("a_code", "note", "it is {length}", "Nothing.", "length = 1")
+    assert kind.found(length=reading.duration(written)).seen == f"it is {written}"
 
 
 def test_the_worst_comes_first() -> None:

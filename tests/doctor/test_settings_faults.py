@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from frontdesk.cli.commands import app
+from tests.cli.transcript import ENVIRON
 from tests.doctor.deployments import Deployment, codes, run, text_of
 
 Plant = Callable[[Deployment], object]
@@ -53,6 +57,10 @@ def two_secrets(deployment: Deployment, *, age_days: int = 0) -> None:
     os.utime(deployment.config, (time.time() - age_days * 86400,) * 2)
 
 
+def old_config(deployment: Deployment) -> None:
+    os.utime(deployment.config, (time.time() - 900 * 86400,) * 2)
+
+
 FAULTS: dict[str, tuple[Plant, list[str]]] = {
     "secret_weak": (setting(secret='"changeme-changeme-changeme-changeme"'), []),
     "secret_published": (setting(secret=f'"{FASTAPI_SAMPLE}"'), []),
@@ -60,6 +68,7 @@ FAULTS: dict[str, tuple[Plant, list[str]]] = {
     "secret_changing": (two_secrets, []),
     "secret_left_behind": (lambda each: two_secrets(each, age_days=40), []),
     "secret_old": (lambda each: key_file(each, age_days=900), ["key_beside_database"]),
+    "secret_old in the file of settings": (old_config, []),
     "key_file_idle": (idle_key_file, []),
     "key_beside_database": (key_file, []),
     "key_file_mode": (readable_key_file, ["key_beside_database"]),
@@ -144,6 +153,45 @@ def test_a_finding_names_the_line_that_it_comes_from(tmp_path: Path, template: P
     (finding,) = run("--config", str(deployment.config))["findings"]
     assert f"frontdesk.toml, line {line}" in finding["seen"]
     assert finding["change"].startswith("open_metrics = false")
+
+
+@pytest.mark.parametrize(
+    ("code", "setting", "said"),
+    [
+        ("settings_refused", "grace", "grace must be between"),
+        ("settings_refused for a cookie's name", "cookie_suffix", "'a b' cannot be part of a cookie name"),
+        ("settings_refused for a proxy", "trusted_proxies", "'the proxy' does not appear to be"),
+    ],
+)
+def test_a_setting_for_which_no_server_starts_is_named_with_its_line(
+    code: str, setting: str, said: str, tmp_path: Path, template: Path
+) -> None:
+    deployment = Deployment(tmp_path, template=template)
+    FAULTS[code][0](deployment)
+    lines = [line.partition(" ")[0] for line in deployment.config.read_text().splitlines()]
+    (finding,) = run("--config", str(deployment.config))["findings"]
+    assert finding["seen"].startswith(f"the server does not start: {said}")
+    assert finding["seen"].endswith(f"frontdesk.toml, line {lines.index(setting) + 1})")
+    assert finding["change"].startswith(f"{setting} = ")
+
+
+def test_a_command_that_a_finding_names_reads_the_same_settings_and_mends_it(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.set(audience='["orders"]')
+    deployment.make_store(secret=deployment.secret)
+    (finding,) = run("--config", str(deployment.config))["findings"]
+    words = shlex.split(finding["change"].replace("NAME", "orders"), comments=True)
+    assert CliRunner().invoke(app, words[1:], env=ENVIRON).exit_code == 0
+    assert deployment.doctor(status=0) == []
+
+
+def test_without_a_named_file_a_command_is_told_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    deployment = Deployment(tmp_path)
+    deployment.make_store()
+    words = ("--store", f"sqlite:///{deployment.database}", "--set", "audience=orders")
+    found = {finding["code"]: finding["change"] for finding in run(*words)["findings"]}
+    assert found["stateless_verifiers"] == "frontdesk services add NAME --scope revocations    # for each of them"
 
 
 @pytest.mark.parametrize(("fail_on", "status"), [("error", 0), ("warning", 1), ("note", 1)])

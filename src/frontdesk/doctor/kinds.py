@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -65,6 +66,23 @@ class Kind:
         )
 
 
+_UNITS: Final = (
+    ("d", timedelta(days=1)),
+    ("h", timedelta(hours=1)),
+    ("m", timedelta(minutes=1)),
+    ("s", timedelta(seconds=1)),
+    ("ms", timedelta(milliseconds=1)),
+)
+
+
+def _written(length: timedelta) -> str:
+    """As settings write it: "7d", "90m", "500ms"."""
+    for name, unit in _UNITS:
+        if length and not length % unit:
+            return f"{length // unit}{name}"
+    return "0"
+
+
 def _shown(value: object) -> str:
-    text = str(value)
+    text = _written(value) if isinstance(value, timedelta) else str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

@@ -22,7 +22,8 @@ class Configured:
     means.
 
     cookie_names: those in force where browsers reach the desk. where: settings that are not left at their default →
-    where they stand. refused: why a server would not start with them, "" if it would.
+    where they stand. refused: why a server would not start with them, "" if it would. refused_by: the setting that is
+    meant by it, "" where that could not be told.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +51,7 @@ class Configured:
     store_is_remote: bool = False
     where: Mapping[str, str] = field(default_factory=lambda: _NOWHERE)
     refused: str = ""
+    refused_by: str = ""
 
     @property
     def on_loopback(self) -> bool:
@@ -222,11 +224,13 @@ class Unseen:
 class Observations:
     """Everything that was looked at; None: it was not.
 
+    config: the file of settings that was named, "" for none.
     store_refused: why no store can be opened where one is to be. sites: origin → its site (scheme and registrable
     domain).
     """
 
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    config: str = ""
     configured: Configured | None = None
     secrets: Secrets | None = None
     files: tuple[FileSeen, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import Final
@@ -56,9 +58,20 @@ def examine(seen: Observations) -> Report:
     for check in checks:
         for finding in check(seen):
             key = (finding.code, "" if finding.code in _ONCE else finding.seen)
-            found.setdefault(key, finding)
+            found.setdefault(key, _aimed(finding, seen.config))
     ordered = sorted(found.values(), key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(findings=tuple(ordered), unseen=seen.unseen, measured=_measured(seen))
+
+
+_OURS: Final = re.compile(r"^frontdesk (?!doctor).*?(?=    # |$)", re.MULTILINE)
+
+
+def _aimed(finding: Finding, config: str) -> Finding:
+    """The finding whose commands read the same file of settings: without it they would change another store."""
+    if not config:
+        return finding
+    aimed = _OURS.sub(lambda found: f"{found[0]} --config {shlex.quote(config)}", finding.change)
+    return msgspec.structs.replace(finding, change=aimed)
 
 
 def _measured(seen: Observations) -> Measured | None:

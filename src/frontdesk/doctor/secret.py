@@ -25,7 +25,7 @@ PUBLISHED: Final = frozenset(
 )
 """Sample values that pass every test of randomness and stand in documentation that everybody has read."""
 
-_MAKE_ONE: Final = f"{MAKES_ONE}    # and set it as FRONTDESK_SECRET"
+_MAKE_ONE: Final = f"{MAKES_ONE}    # and set it as FRONTDESK_SECRET, or as secret in a file of mode 0600"
 
 SECRET_WEAK: Final = Kind(
     "secret_weak",
@@ -53,28 +53,28 @@ SECRET_REPEATED: Final = Kind(
     "warning",
     "the same secret is listed twice ({where})",
     "The change of the secret has not happened: every token is still made under the one that was to go.",
-    "FRONTDESK_SECRET=NEW,OLD",
+    'FRONTDESK_SECRET=NEW,OLD    # or, in the file: secret = ["NEW", "OLD"]',
 )
 SECRET_LEFT_BEHIND: Final = Kind(
     "secret_left_behind",
     "warning",
     "{count} secrets are listed, and have been for {days} days or more ({where})",
     "Nothing rests on the old one any more, yet whoever gets hold of it forges sessions with it.",
-    "FRONTDESK_SECRET=NEW    # docs/keys.md says what must hold before",
+    'FRONTDESK_SECRET=NEW    # or, in the file: secret = "NEW"; docs/keys.md says when',
 )
 SECRET_CHANGING: Final = Kind(
     "secret_changing",
     "note",
     "{count} secrets are listed ({where})",
     "Each of them makes tokens that are believed. Drop the old one when the change is complete.",
-    "FRONTDESK_SECRET=NEW    # when docs/keys.md says that nothing rests on the old one",
+    'FRONTDESK_SECRET=NEW    # or, in the file: secret = "NEW"; docs/keys.md says when',
 )
 SECRET_OLD: Final = Kind(
     "secret_old",
     "note",
-    "the key file {path} has not changed for {days} days",
+    "the secret has not changed for {days} days or more ({where})",
     "Every copy of it that was made since, in a backup or by somebody who has left, still forges sessions.",
-    "FRONTDESK_SECRET=NEW,OLD    # docs/keys.md#the-master-secret",
+    'FRONTDESK_SECRET=NEW,OLD    # or, in the file: secret = ["NEW", "OLD"]; docs/keys.md#the-master-secret',
 )
 KEY_FILE_IDLE: Final = Kind(
     "key_file_idle",
@@ -111,12 +111,14 @@ def of_secrets(seen: Observations) -> Iterator[Finding]:
         yield SECRET_REPEATED.found(where=secrets.where)
     elif len(secrets.seen) > 1:
         yield _of_several(secrets, seen)
+    elif secrets.listed_for is not None and secrets.listed_for > OLD:
+        yield SECRET_OLD.found(where=secrets.where, days=secrets.listed_for.days)
     if secrets.idle_key_file:
         told = {"path": secrets.idle_key_file, "quoted": shlex.quote(secrets.idle_key_file)}
         yield KEY_FILE_IDLE.found(**told, where=secrets.where)
     for file in seen.files:
         if file.role == "key file" and file.age > OLD and file.path != secrets.idle_key_file:
-            yield SECRET_OLD.found(path=file.path, days=file.age.days)
+            yield SECRET_OLD.found(where=file.path, days=file.age.days)
 
 
 def _of_none(seen: Observations) -> Iterator[Finding]:

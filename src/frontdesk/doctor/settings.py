@@ -19,9 +19,9 @@ POLL_INTERVAL: Final = timedelta(seconds=1)
 SETTINGS_REFUSED: Final = Kind(
     "settings_refused",
     "error",
-    "the server does not start: {why}",
+    "the server does not start: {why}{place}",
     "Nobody is served, and what was meant is not in force.",
-    "frontdesk serve    # says the same sentence; change the setting that it names",
+    "{setting} = …    # docs/settings.md says what it may be",
 )
 BASE_URL_MISSING: Final = Kind(
     "base_url_missing",
@@ -80,7 +80,7 @@ OPEN_METRICS: Final = Kind(
     "warning",
     "/metrics is told to whoever asks{place}",
     "Strangers watch how many sign in, fail and are refused, and see when a guess was counted.",
-    "open_metrics = false    # and: frontdesk services add prometheus --scope metrics",
+    "open_metrics = false    # and dev = false; then: frontdesk services add prometheus --scope metrics",
 )
 PROXIES_UNTRUSTED: Final = Kind(
     "proxies_untrusted",
@@ -217,7 +217,8 @@ def of_settings(seen: Observations) -> Iterator[Finding]:
     told = [*_of_names(settings), *_of_limits(settings), *_of_switches(settings), *_of_reach(settings, seen)]
     yield from told
     if settings.refused and not any(finding.code in _REFUSED_FOR for finding in told):
-        yield SETTINGS_REFUSED.found(why=settings.refused)
+        by = settings.refused_by
+        yield SETTINGS_REFUSED.found(why=settings.refused, setting=by or "SETTING", place=settings.place(by))
     yield from _of_origins(settings, seen.sites)
     yield from _of_names_of_cookies(settings)
     if seen.machine is not None:

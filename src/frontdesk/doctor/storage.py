@@ -91,28 +91,28 @@ REDIS_OPEN: Final = Kind(
     "error",
     "{name} is on another machine and asks for no password",
     "Whoever reaches its port reads and writes every session.",
-    "redis-cli CONFIG SET requirepass '…'    # or a user of its own: docs/stores.md",
+    "redis-cli CONFIG SET requirepass '…'    # and CONFIG REWRITE; or a user of its own: docs/stores.md",
 )
 REDIS_EVICTS: Final = Kind(
     "redis_evicts",
     "error",
     "Redis runs with maxmemory-policy {policy}",
     "When it is full it drops keys, revocations among them: who was signed out is let in again.",
-    "redis-cli CONFIG SET maxmemory-policy noeviction",
+    "redis-cli CONFIG SET maxmemory-policy noeviction    # and CONFIG REWRITE, or a restart undoes it",
 )
 REDIS_FORGETS: Final = Kind(
     "redis_forgets",
     "error",
     "Redis keeps nothing but snapshots (appendonly no)",
     "A restart takes back what was acknowledged since the last one: sign-outs, revocations, accounts.",
-    "redis-cli CONFIG SET appendonly yes",
+    "redis-cli CONFIG SET appendonly yes    # and CONFIG REWRITE, or a restart undoes it",
 )
 REDIS_UNSYNCED: Final = Kind(
     "redis_unsynced",
     "warning",
     "Redis runs with appendfsync no",
     "A loss of power takes back half a minute of what was acknowledged.",
-    "redis-cli CONFIG SET appendfsync everysec",
+    "redis-cli CONFIG SET appendfsync everysec    # and CONFIG REWRITE, or a restart undoes it",
 )
 CLOCK_OFFSET: Final = Kind(
     "clock_offset",
@@ -124,7 +124,7 @@ CLOCK_OFFSET: Final = Kind(
 KEY_OVERDUE: Final = Kind(
     "key_overdue",
     "warning",
-    "the {algorithm} key {key} has signed for {days} days; key_rotation is {rotation} days",
+    "the {algorithm} key {key} has signed for {days} days; key_rotation is {rotation}",
     "Nobody rotates: no server runs, or the application never looks. The key is worth more to a thief each day.",
     "frontdesk keys rotate",
 )
@@ -227,7 +227,7 @@ def _of_keys(keys: tuple[StoredKey, ...], settings: Configured, now: datetime) -
         told = {"algorithm": key.algorithm, "key": key.id, "days": age.days}
         if key.state == "current" and rotation:
             if age > rotation + PUBLISHED_BEFORE:
-                yield KEY_OVERDUE.found(rotation=rotation.days, **told)
+                yield KEY_OVERDUE.found(rotation=rotation, **told)
             elif age > rotation - PUBLISHED_BEFORE + _SLACK and key.algorithm not in coming:
                 yield KEY_UNFOLLOWED.found(**told)
         if key.state == "old" and age > VERIFIES_AFTER + PUBLISHED_BEFORE:

@@ -57,6 +57,7 @@ class Examination:
         clock: Clock | None = None,
         timer: Timer = TIMER,
     ) -> None:
+        self._named = "" if config is None else str(config)
         self._config = config_file(config, environ)
         self._given = given_settings(flags, environ=environ, config=self._config, guarded=False)
         self._in_file = given_settings({}, environ={}, config=self._config, guarded=False)
@@ -75,6 +76,7 @@ class Examination:
         machine = await self._machine()
         return Observations(
             now=self._clock.now(),
+            config=self._named,
             configured=configured,
             secrets=secrets,
             files=files,
@@ -95,15 +97,15 @@ class Examination:
             cookie_names=self._cookie_names(),
             store_is_remote=not self._values["store"].startswith((_SQLITE, _MEMORY)),
             where={name: given.where for name, given in self._given.items()},
-            refused=self._refusal(),
+            refused=_refusal(self._values),
+            refused_by=self._refused_by(),
         )
 
-    def _refusal(self) -> str:
-        try:
-            ServerSettings(**self._values)
-        except ConfigurationError as error:
-            return error.message
-        return ""
+    def _refused_by(self) -> str:
+        """The setting without which a server would start, or be refused for something else."""
+        refusal, defaults = _refusal(self._values), _defaults()
+        without = (name for name in self._given if _refusal(self._values | {name: defaults[name]}) != refusal)
+        return next(without, "")
 
     def _cookie_names(self) -> tuple[str, ...]:
         try:
@@ -216,6 +218,14 @@ class Examination:
             return None
         self._unseen += [Unseen("the store", sentence) for sentence in condition.unasked]
         return StoreSeen(condition=condition, offset=_offset(condition.store_time, before, self._clock.now()))
+
+
+def _refusal(values: Mapping[str, Any]) -> str:
+    try:
+        ServerSettings(**values)
+    except ConfigurationError as error:
+        return error.message.removeprefix("the settings cannot be: ")
+    return ""
 
 
 def _defaults() -> dict[str, Any]:
