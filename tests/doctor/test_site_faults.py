@@ -131,6 +131,10 @@ def test_a_server_that_does_not_know_of_https_is_found(tmp_path: Path, authority
     settings = {"base_url": None, "hosts": f'["{HOST}"]', "trusted_proxies": None}
     with running(tmp_path, authority, **settings) as site:
         assert site.doctor(status=1) == ["https_unseen"]
+        with site.reached() as ways:
+            found = run("--url-only", *ways, status=1)["findings"]
+    assert [finding["code"] for finding in found] == ["https_unseen", "hsts_missing"]
+    assert f"a page of http://{HOST} for one of its own" in found[0]["seen"]
 
 
 def test_settings_that_name_another_address_are_found(site: Site) -> None:

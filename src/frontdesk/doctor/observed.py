@@ -172,7 +172,8 @@ class SiteSeen:
     """What a running deployment answered. Every header name is in lower case.
 
     prefix: where the API is mounted below the URL. page: the headers of a page for people, of the first request; None
-    where none is. api: those of an answer of the desk's. Each flag is None where it could not be found out.
+    where none is. api: those of an answer of the desk's. takes_plain_origin: a page of this host over
+    plain http counts as its own. Each flag is None where it could not be found out.
     """
 
     url: str
@@ -186,6 +187,7 @@ class SiteSeen:
     allows_credentials: bool = False
     serves_any_host: bool | None = None
     host_is_lost: bool | None = None
+    takes_plain_origin: bool | None = None
     explains_to_strangers: bool | None = None
     open_metrics: bool | None = None
     healthy: bool | None = None

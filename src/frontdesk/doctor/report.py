@@ -90,5 +90,5 @@ def _rounded(figure: float | None) -> float | None:
     return None if figure is None else round(figure, 3)
 
 
-_ONCE: Final = frozenset({settings.OPEN_METRICS.code})
+_ONCE: Final = frozenset({settings.OPEN_METRICS.code, settings.HTTPS_UNSEEN.code})
 """Settings and probe both come to it."""

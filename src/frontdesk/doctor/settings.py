@@ -48,7 +48,7 @@ BASE_URL_DIFFERS: Final = Kind(
 HTTPS_UNSEEN: Final = Kind(
     "https_unseen",
     "error",
-    "browsers come by {url}, and the server does not know it: base_url is {base_url}{place}",
+    "browsers come by {url}, and the server does not know it: {why}",
     "The server takes requests for plain http: no Strict-Transport-Security, and pages of the same host over http may "
     "act as if they were this site.",
     'base_url = "{url}"',
@@ -279,11 +279,11 @@ def _of_reach(settings: Configured, seen: Observations) -> Iterator[Finding]:
     if site is None or not site.is_https or not site.is_public:
         return
     url = origin_of(site.url)
-    told = {"url": url, "base_url": settings.base_url or "not set", "place": settings.place("base_url")}
+    base_url, place = settings.base_url or "not set", settings.place("base_url")
     if is_https_unseen(settings, site):
-        yield HTTPS_UNSEEN.found(**told)
+        yield HTTPS_UNSEEN.found(url=url, why=f"base_url is {base_url}{place}")
     elif origin_of(settings.base_url) != url and site.host not in settings.hosts:
-        yield BASE_URL_DIFFERS.found(**told)
+        yield BASE_URL_DIFFERS.found(url=url, base_url=base_url, place=place)
 
 
 def is_https_unseen(settings: Configured | None, site: SiteSeen) -> bool:

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from frontdesk.doctor.kinds import Finding, Kind
-from frontdesk.doctor.observed import Certificate, Configured, CookieSeen, Observations, SiteSeen
-from frontdesk.doctor.settings import OPEN_METRICS, is_https_unseen
+from frontdesk.doctor.observed import Certificate, Configured, CookieSeen, Observations, SiteSeen, origin_of
+from frontdesk.doctor.settings import HTTPS_UNSEEN, OPEN_METRICS, is_https_unseen
 
 SOON: Final = timedelta(days=14)
 LEAST_HSTS: Final = 365 * 24 * 3600
@@ -62,7 +62,8 @@ HSTS_MISSING: Final = Kind(
     "warning",
     "{path} comes without Strict-Transport-Security",
     "Each first visit can be kept on plain http by whoever is on the way.",
-    'add_header Strict-Transport-Security "max-age=63072000; includeSubDomains" always;    # nginx',
+    'add_header Strict-Transport-Security "max-age=63072000; includeSubDomains" always;    '
+    "# nginx; a frontdesk serve whose base_url is https adds it",
 )
 HSTS_SHORT: Final = Kind(
     "hsts_short",
@@ -211,6 +212,9 @@ def _of_transport(site: SiteSeen, *, unseen: bool) -> Iterator[Finding]:
         if site.is_public:
             yield PLAIN_HTTP.found(url=site.url, host=site.host)
         return
+    if site.takes_plain_origin and site.is_public:
+        why = f"it takes a request from a page of http://{site.host} for one of its own"
+        yield HTTPS_UNSEEN.found(url=origin_of(site.url), why=why)
     if site.plain_http == "answers":
         yield HTTP_ANSWERS.found(host=site.host)
     if site.api is None:

@@ -126,6 +126,7 @@ class Probe:
             plain_http=self._plain_http(),
             serves_any_host=self._serves_any_host(),
             host_is_lost=self._loses_host(),
+            takes_plain_origin=self._takes_plain_origin(),
             explains_to_strangers=self._explains(),
             open_metrics=self._tells_metrics(),
             reflects_origin=reflects,
@@ -171,6 +172,15 @@ class Probe:
         ask = partial(self._ask, "POST", self._api + "/refresh", {"origin": self._origin})
         answer = self._try("a request of its own origin", ask)
         return None if answer is None else answer.document.get("code") == "cross_origin"
+
+    def _takes_plain_origin(self) -> bool | None:
+        """Whether a request from this host over plain http counts as one of its own: the desk refuses it where it knows
+        that browsers come by https. It carries no credential and is refused in either case."""
+        if not self._https:
+            return None
+        ask = partial(self._ask, "POST", self._api + "/refresh", {"origin": f"http://{self._authority}"})
+        answer = self._try("a request of its own origin over http", ask)
+        return None if answer is None else answer.document.get("code") == "not_signed_in"
 
     def _explains(self) -> bool | None:
         answer = self._try(f"{self._prefix}/explain", lambda: self._ask("GET", self._api + "/explain"))
