@@ -181,6 +181,7 @@ def test_a_container_that_sign_ins_fill_is_found_and_not_filled(
     assert codes(document) == ["hashing_memory", "unseen how long a password takes"]
     assert document["findings"][0]["seen"].endswith("of 100 MiB")
     assert document["measured"]["hash_seconds"] is None
+    assert document["unseen"][0]["why"].startswith("a hash takes 64 MiB of memory")
 
 
 @pytest.mark.parametrize("limits", [{}, {"sys/fs/cgroup/memory.max": "max\n"}])

@@ -196,8 +196,9 @@ class Examination:
         machine = look_at_machine(parameters)
         try:
             seconds = await seconds_to_hash(parameters, machine.memory_bytes, timer=self._timer)
-        except OverloadedError as error:
-            self._unseen.append(Unseen("how long a password takes", error.message))
+        except OverloadedError:
+            why = f"a hash takes {parameters.memory_kib // 1024} MiB of memory, and there is too little to try one"
+            self._unseen.append(Unseen("how long a password takes", why))
             return machine
         return dataclasses.replace(machine, hash_seconds=seconds)
 
