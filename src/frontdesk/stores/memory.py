@@ -541,6 +541,10 @@ class MemoryStore(_Ledger):
             tallies = throttle.succeeded(self._tallies_of(realm, keys), admitted_at)
             self._commit(self._tally_changes(realm, keys, tallies))
 
+    async def read_attempts(self, realm: str, keys: AttemptKeys) -> Tallies:
+        with self._using():
+            return self._tallies_of(realm, keys)
+
     async def clear_attempts(self, realm: str, key: bytes) -> bool:
         with self._using():
             found = (realm, key) in self._tallies
