@@ -407,6 +407,7 @@ class _Inquiry:
         """As `POST /auth/logout`: any authentic token names the session that ends, an expired or ended one, too."""
         sent = self._sent_refresh_token
         if sent is not None:
+            self._cause = len(self._facts)  # it is the last to be asked, so the refusal is its own
             await self._tell_of_refresh(presented, sent, "body")
         place = self._add("policy_signed_in", "The route takes any authentic token of the session that is to end.")
         refusal: Refusal = presented.flaw
