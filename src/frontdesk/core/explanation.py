@@ -72,7 +72,7 @@ LINKS: Final[Mapping[str, str]] = MappingProxyType(
         "content_not_json": "errors.md#body_not_parseable",
         "content_shape_wrong": "errors.md#body_invalid",
         "address_unusable": "errors.md#email_invalid",
-        "password_refused": "errors.md#password_too_short",
+        "password_refused": _CONTENT,
         "registration_usable": _CONTENT,
         "account_found": "errors.md#email_taken",
         "account_absent": "errors.md#invalid_credentials",

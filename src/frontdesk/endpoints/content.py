@@ -47,7 +47,8 @@ async def content_of(gate: Gate, request: Request, shape: type[msgspec.Struct], 
     body = bodies.read_json(request, shape)
     if isinstance(body, Refusal):
         return Content((_unreadable(body, request),), body)
-    read = fact("content_read", "The body is JSON of the shape that is declared, or none came where none need come.")
+    what = "The body is JSON of the shape that is declared." if request.body else "No body came, and none need come."
+    read = fact("content_read", what)
     if isinstance(body, bodies.RegisterBody):
         content = await _registration(gate, body, sees_all=sees_all)
     elif isinstance(body, bodies.LoginBody):
