@@ -178,6 +178,31 @@ def test_the_request_is_sent_as_it_was_described(tmp_path: Path, monkeypatch: py
     assert f"frontdesk-service: fdk_{'A' * 43}".encode() in sent
 
 
+@pytest.mark.parametrize(
+    ("content", "header", "declared"),
+    [
+        (b'{"email": "\xff"}', "", b"\r\nContent-Type: application/json\r\n"),
+        (b"a=b", "content-type: application/x-www-form-urlencoded", b"\r\ncontent-type: application/x-www-form-"),
+        (b"", "", b"\r\nContent-Length: 0\r\n"),
+        (b"x" * 70_000, "", b"\r\nContent-Length: 65537\r\n"),
+    ],
+)
+def test_a_body_goes_along_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, header: str, declared: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "headers").write_text(header)
+    (tmp_path / "body").write_bytes(content)
+    with answering(document("200 OK", b'{"verdict": "allowed", "code": "allowed"}')) as (url, asked):
+        status, _, _ = run("--url", f"{url}/auth/login", "--body-file", "body", "--header-file", "headers")
+    assert status == 0
+    head, _, body = asked[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /auth/explain?path=%2Fauth%2Flogin&method=POST HTTP/1.1\r\n")
+    assert declared in head + b"\r\n"
+    assert head.lower().count(b"content-type") == (1 if content else 0)
+    assert content.startswith(body)
+
+
 def test_the_endpoint_itself_is_asked_as_it_is_written() -> None:
     with answering(document("200 OK", b'{"verdict": "refused", "code": "not_signed_in"}')) as (url, asked):
         status, out, _ = run("--url", f"{url}/auth/explain?path=/a")

@@ -31,8 +31,11 @@ def test_the_transcripts_are_what_happens(tmp_path: Path, monkeypatch: pytest.Mo
     body = {"email": "alice@example.com", "password": PASSWORD, "credential": "jwt"}
     (tmp_path / "alice.json").write_text(json.dumps(body))
     (tmp_path / "elsewhere").write_text("Origin: https://evil.example\n")
+    carol = {"email": "carol@example.com", "password": "carol-carol-carol"}
+    (tmp_path / "carol.json").write_text(json.dumps(carol))
     run_cli(tmp_path, "users", "add", "alice@example.com", stdin=f"{PASSWORD}\n")
-    assert len(steps_of(TRANSCRIPT)) == 4
+    (tmp_path / "support").write_text("\n".join(run_cli(tmp_path, "services", "add", "support", "--scope", "explain")))
+    assert len(steps_of(TRANSCRIPT)) == 5
     with Server(tmp_path) as server:
         assert len(str(server.port)) == len(PORT)  # else lines would be broken elsewhere
         play(TRANSCRIPT.replace(PORT, str(server.port)), tmp_path)

@@ -20,8 +20,6 @@ Headers = list[tuple[bytes, bytes]]
 State = Callable[[Site, Client], Headers]
 
 OWN = (b"origin", b"https://testserver")
-BY_CONTENT = frozenset({"session_not_found", "body_invalid", "content_type_unsupported"})
-"""What a route says of what was sent to it; nobody explains that."""
 NAVIGATION = [(b"sec-fetch-mode", b"navigate"), (b"sec-fetch-dest", b"document"), (b"sec-fetch-site", b"none")]
 
 
@@ -60,9 +58,21 @@ def bearer(held: Mapping[str, str]) -> Headers:
 
 
 def explained(client: Client, headers: Headers, credential: str = "", **query: str) -> dict[str, Any]:
-    """What `/auth/explain` says of a request with these headers."""
-    shown = [(SERVICE_HEADER, credential.encode())] if credential else []
-    answer = client.get("/auth/explain", params=query, headers=[*headers, *shown])
+    """What `/auth/explain` says of a request with these headers, of whose body nothing is known."""
+    return _explained(client, client.build_request("GET", "/auth/explain", params=query, headers=headers), credential)
+
+
+def explained_with(client: Client, headers: Headers, body: bytes, credential: str = "", **query: str) -> dict[str, Any]:
+    """What it says of a request with this body."""
+    request = client.build_request("POST", "/auth/explain", params=query, headers=headers, content=body)
+    return _explained(client, request, credential)
+
+
+def _explained(client: Client, request: Any, credential: str) -> dict[str, Any]:
+    if credential:
+        request.headers[SERVICE_HEADER.decode()] = credential
+    answer = TestClient.send(client, request)
+    client.cookies.clear()
     assert answer.status_code == 200, answer.text
     assert answer.headers["cache-control"] == "no-store"
     assert "set-cookie" not in answer.headers
@@ -70,14 +80,13 @@ def explained(client: Client, headers: Headers, credential: str = "", **query: s
     return told
 
 
-def answered(client: Client, method: str, path: str, headers: Headers) -> str:
+def answered(client: Client, method: str, path: str, headers: Headers, body: bytes = b"") -> str:
     """`allowed`, or the code that the request is refused with. Nothing is added to the headers."""
-    request = client.build_request(method, path, headers=headers)
+    request = client.build_request(method, path, headers=headers, content=body)
     answer = TestClient.send(client, request)
     client.cookies.clear()
     if answer.headers.get("content-type") == "application/problem+json":
-        code = code_of(answer)
-        return "allowed" if code in BY_CONTENT else code
+        return code_of(answer)
     return {404: "not_found", 405: "method_not_allowed"}.get(answer.status_code, "allowed")
 
 

@@ -1,10 +1,10 @@
-"""Each code of docs/errors.md is produced through HTTP here, and explained: by /auth/explain, with the fact that is
-the cause, where the gate or a route refuses requests with it; by `frontdesk explain CODE` in any case."""
+"""Each code of docs/errors.md is produced through HTTP here, and explained by /auth/explain with the fact that is the
+cause; what a code means is told by `frontdesk explain CODE`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -19,8 +19,8 @@ from frontdesk.errors import CODES, OverloadedError
 from frontdesk.jose.codes import TOKEN_CODES
 from frontdesk.service.settings import DeskSettings
 from frontdesk.testing import Client
-from tests.http.answers import EMAIL, PASSWORD, REFRESH, code_of, login, register
-from tests.http.explained import OWN, STATES, Headers, answered, bearer, call, cookies, explained, service_of, signed
+from tests.http.contents import CASES, Sent
+from tests.http.explained import OWN, STATES, Headers, answered, call, explained, explained_with, service_of
 from tests.http.sites import Site, make_site
 from tests.requirements import ROOT
 
@@ -88,19 +88,20 @@ def test_a_refusal_is_explained_by_its_code_and_its_cause(code: str) -> None:
         told = explained(client, headers, credential, method=refused.method, path=refused.path)
         assert told["code"] == code
         assert told["verdict"] == "refused"
-        deciding = _deciding(site, client, headers, refused) if site.store.failing else told["facts"]
-        assert [(fact["code"], fact["link"]) for fact in deciding if fact["decided"]] == [
+        sent = Sent(refused.method, refused.path, headers)
+        facts = _told_to_the_application(site, client, sent) if site.store.failing else told["facts"]
+        assert [(fact["code"], fact["link"]) for fact in facts if fact["decided"]] == [
             (refused.cause, LINKS[refused.cause])
         ]
         assert answered(client, refused.method, refused.path, headers) == code
         site.store.failing = False
 
 
-def _deciding(site: Site, client: Client, headers: Headers, refused: Refused) -> list[dict[str, Any]]:
+def _told_to_the_application(site: Site, client: Client, sent: Sent) -> list[dict[str, Any]]:
     """Where the store is away nobody knows who may see facts; the application itself does."""
     scope = {
-        "type": "http", "method": refused.method, "path": refused.path, "query_string": b"", "scheme": "https",
-        "headers": [*headers, (b"host", b"testserver")], "client": ("192.0.2.7", 4711),
+        "type": "http", "method": sent.method, "path": sent.path, "query_string": b"", "scheme": "https",
+        "headers": [*sent.headers, (b"host", b"testserver")], "client": ("192.0.2.7", 4711),
     }  # fmt: skip
     facts: list[dict[str, Any]] = call(client, lambda: site.front.explain(scope)).members()["facts"]
     return facts
@@ -108,85 +109,41 @@ def _deciding(site: Site, client: Client, headers: Headers, refused: Refused) ->
 
 # --- what was sent, and what failed -------------------------------------------------------------------------------
 
-Produce = Callable[[Site, Client], Any]
-
-
-def _posts(path: str, *, content: bytes = b"{}", **headers: str) -> Produce:
-    sent = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return lambda _, client: client.post(path, content=content, headers=sent)
-
-
-def _registers(email: str = EMAIL, password: str = PASSWORD) -> Produce:
-    return lambda _, client: register(client, email, password)
-
-
-def _ambiguous(site: Site, client: Client) -> Any:
-    held = signed(client, credential="jwt")
-    return client.post("/auth/refresh", json={"refresh_token": held[REFRESH]}, headers=cookies(held, REFRESH))
-
-
-def _taken(site: Site, client: Client) -> Any:
-    register(client)
-    return register(client)
-
-
-def _nobody_elses(site: Site, client: Client) -> Any:
-    held = signed(client, transport="bearer")
-    return client.delete("/auth/sessions/AAAAAAAAAAAAAAAAAAAAAA", headers=bearer(held))
-
-
-def _tried_too_often(site: Site, client: Client) -> Any:
-    register(client)
-    for _ in range(50):
-        answer = login(client, password="the wrong passphrase")
-        if answer.status_code == 429:
-            break
-    return answer
-
-
-def _not_offered(site: Site, client: Client) -> Any:
-    register(client)
-    return login(client, credential="cookie-jar")
-
-
-def _too_large(site: Site, client: Client) -> Any:
-    body = {"subject": "alice", "claims": {"tree": "x" * 5000}, "credential": "jwt"}
-    return client.post("/own/sign-in", json=body)
-
-
-def _broken(site: Site, client: Client) -> Any:
-    held = signed(client)
-    site.store.fault = RuntimeError("nobody foresaw this")
-    site.store.failing = True
-    return client.get("/auth/me", headers=cookies(held))
-
-
-CONTENT: Mapping[str, Produce] = {
-    "body_not_parseable": _posts("/auth/login", content=b"{"),
-    "credentials_ambiguous": _ambiguous,
-    "invalid_credentials": lambda _, client: login(client),
-    "session_not_found": _nobody_elses,
-    "email_taken": _taken,
-    "body_too_large": _posts("/auth/login", content=b" " * 65537),
-    "content_type_unsupported": _posts("/auth/login", content_type="text/plain"),
-    "body_invalid": _posts("/auth/login"),
-    "credential_not_allowed": _not_offered,
-    "claims_too_large": _too_large,
-    "email_invalid": _registers("nobody"),
-    "password_too_short": _registers(password="short"),
-    "password_too_long": _registers(password="long " * 300),
-    "password_common": _registers(password="passwordpassword"),
-    "password_context": _registers("wonderfulness@example.com", "wonderfulness wonderfulness"),
-    "too_many_attempts": _tried_too_often,
-    "internal_error": _broken,
+CONTENT: Mapping[str, str] = {
+    "body_not_parseable": "no JSON",
+    "credentials_ambiguous": "a refresh token twice",
+    "invalid_credentials": "an unknown address",
+    "session_not_found": "a session of another",
+    "email_taken": "an address that is taken",
+    "body_too_large": "too large",
+    "content_type_unsupported": "another type",
+    "body_invalid": "a member that is missing",
+    "credential_not_allowed": "a session token that is to be refreshed",
+    "claims_too_large": "claims that grew",
+    "email_invalid": "an address that is none",
+    "password_too_short": "a short password",
+    "password_too_long": "a long password",
+    "password_common": "a common password",
+    "password_context": "a password made of the address",
+    "too_many_attempts": "too many attempts",
+    "internal_error": "a fault",
 }
 
 
 @pytest.mark.parametrize("code", CONTENT)
-def test_a_refusal_of_what_was_sent_is_produced(code: str) -> None:
+def test_a_refusal_of_what_was_sent_is_explained_by_its_code_and_its_cause(code: str) -> None:
+    make, expected, cause = CASES[CONTENT[code]]
+    assert expected == code
     site = make_site("starlette", settings=DeskSettings(throttle=ThrottlePolicy()))
     with site.client() as client:
-        assert code_of(CONTENT[code](site, client)) == code
+        credential = service_of(site, client)
+        sent = make(site, client)
+        shown = "" if site.store.failing else credential  # else nobody knows the service
+        told = explained_with(client, sent.headers, sent.body, shown, method=sent.method, path=sent.path)
+        assert (told["code"], told["verdict"]) == (code, "refused")
+        facts = _told_to_the_application(site, client, sent) if site.store.failing else told["facts"]
+        assert [(fact["code"], fact["link"]) for fact in facts if fact["decided"]] == [(cause, LINKS[cause])]
+        assert answered(client, sent.method, sent.path, sent.headers, sent.body) == code
         site.store.failing = False
 
 

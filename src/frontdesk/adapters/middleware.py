@@ -27,7 +27,6 @@ from frontdesk.stores.protocol import ASK
 
 _logger = logging.getLogger("frontdesk")
 _REQUESTS: Final = frozenset({"http", "websocket"})
-_TOO_LARGE: Final = Refusal("body_too_large")
 
 
 class Middleware:
@@ -85,11 +84,6 @@ class Middleware:
 
     async def _api(self, request: Request, receive: Receive) -> Response:
         api = self.front.api
-        refusal = api.accepts_body(request)
-        if refusal is not None:
-            return problem(refusal)
-        body = await read_body(receive)
-        if body is None:
-            return problem(_TOO_LARGE)
-        answering = api.answer(request.with_body(body) if body else request)
+        body = None if api.declares_too_much(request) else await read_body(receive)
+        answering = api.answer(request if body == b"" else request.with_body(body))
         return await (unless_gone(receive, answering) if api.waits(request) else answering)

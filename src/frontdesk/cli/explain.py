@@ -28,6 +28,7 @@ from frontdesk.core.causes import REFUSALS, TOKENS, Cause
 from frontdesk.core.origin import leads_to_loopback
 from frontdesk.endpoints.bodies import Explained, ExplainedFact
 from frontdesk.endpoints.explain import SERVICE_HEADER
+from frontdesk.endpoints.http import BODY_LIMIT
 from frontdesk.errors import CODES
 from frontdesk.server.lines import connected
 from frontdesk.server.sources import EXPLAIN_VARIABLE
@@ -43,7 +44,13 @@ UrlOption = Annotated[str | None, typer.Option(metavar="URL", help="The page, or
 CookieOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A cookie jar, as curl -c writes it.")]
 HeaderOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Headers, one a line, as curl -H @FILE.")]
 TokenOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A bearer token; - is standard input.")]
-MethodOption = Annotated[str, typer.Option(metavar="METHOD", help="As if the request had this method.")]
+BodyOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The body, as curl --data-binary @FILE; JSON unless a header says else."),
+]
+MethodOption = Annotated[
+    str | None, typer.Option(metavar="METHOD", help="As if the request had this method; else GET, with a body POST.")
+]
 PrefixOption = Annotated[str, typer.Option(metavar="PATH", help="Where the API is mounted.")]
 ServiceOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help=f"A service's credential; else {EXPLAIN_VARIABLE}.")
@@ -60,10 +67,11 @@ def explain(
     code: CodeArgument = None,
     *,
     url: UrlOption = None,
-    method: MethodOption = "GET",
+    method: MethodOption = None,
     cookie_file: CookieOption = None,
     header_file: HeaderOption = None,
     token_file: TokenOption = None,
+    body_file: BodyOption = None,
     service_file: ServiceOption = None,
     prefix: PrefixOption = "/auth",
     as_json: JsonOption = False,
@@ -81,9 +89,10 @@ def explain(
     try:
         parts = _parts_of(url)
         headers = [*_headers(header_file), *_token(token_file), *_service(service_file)]
-        target, shown = _target(parts, prefix, method)
+        body = None if body_file is None else _raw(body_file, BODY_LIMIT)
+        target, shown = _target(parts, prefix, method or ("GET" if body is None else "POST"))
         jar = _cookies(cookie_file, parts, target)
-        told = _ask(parts, target, [*headers, *jar])
+        told = _ask(parts, target, [*headers, *jar], body)
     except _CannotAsk as error:
         note(str(error))
         raise typer.Exit(_MISUSE) from None
@@ -122,21 +131,31 @@ def _target(parts: SplitResult, prefix: str, method: str) -> tuple[str, str]:
     return f"{endpoint}?{urlencode(query)}", f"{query['method']} {parts.path or '/'}"
 
 
-def _ask(parts: SplitResult, target: str, headers: Headers) -> Explained:
+def _ask(parts: SplitResult, target: str, headers: Headers, body: bytes | None) -> Explained:
+    about = _about_body(headers, body)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
         with connected((host, port), _PATIENCE) as plain, _secured(plain, parts) as line:
             connection = http.client.HTTPConnection(host, port)
             connection.sock = line
-            connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
-            for name, value in [("Host", _authority(parts)), *headers, ("Connection", "close")]:
+            how = "GET" if body is None else "POST"
+            connection.putrequest(how, target, skip_host=True, skip_accept_encoding=True)
+            for name, value in [("Host", _authority(parts)), *headers, *about, ("Connection", "close")]:
                 connection.putheader(name, value.encode("latin-1"))
-            connection.endheaders()
+            connection.endheaders(body)
             with connection.getresponse() as response:
-                status, body = response.status, response.read(_LARGEST_ANSWER)
+                status, answer = response.status, response.read(_LARGEST_ANSWER)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise _CannotAsk(f"{parts.netloc} cannot be asked: {error}") from None
-    return _read(status, body)
+    return _read(status, answer)
+
+
+def _about_body(headers: Headers, body: bytes | None) -> Headers:
+    if body is None:
+        return []
+    declared = any(name.lower() == "content-type" for name, _ in headers) or not body
+    kind = [] if declared else [("Content-Type", "application/json")]
+    return [*kind, ("Content-Length", str(len(body)))]
 
 
 def _secured(plain: socket.socket, parts: SplitResult) -> socket.socket:
@@ -169,18 +188,21 @@ def _read(status: int, body: bytes) -> Explained:
 
 def _content(file: Path, what: str) -> str:
     """What a file holds, byte for byte: a header may hold what is no text."""
-    try:
-        raw = sys.stdin.buffer.read(_LARGEST_FILE + 1) if str(file) == "-" else _first_of(file)
-    except OSError as error:
-        raise _CannotAsk(f"{file} cannot be read: {error.strerror}") from None
+    raw = _raw(file, _LARGEST_FILE)
     if len(raw) > _LARGEST_FILE:
         raise _CannotAsk(f"{file} is too large for {what}")
     return raw.decode("latin-1")
 
 
-def _first_of(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(_LARGEST_FILE + 1)
+def _raw(file: Path, most: int) -> bytes:
+    """The first of what a file holds: one octet more than `most` where there is more."""
+    try:
+        if str(file) == "-":
+            return sys.stdin.buffer.read(most + 1)
+        with file.open("rb") as opened:
+            return opened.read(most + 1)
+    except OSError as error:
+        raise _CannotAsk(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _cookies(file: Path | None, parts: SplitResult, target: str) -> Headers:
@@ -241,10 +263,18 @@ def _show(told: Explained, about: str) -> None:
     say(_verdict(told.code))
     cause = REFUSALS.get(told.code)
     if cause is not None:
-        rows = [("says", CODES[told.code].title), ("do", cause.advice), ("more", f"docs/errors.md#{told.code}")]
-        show(_pairs(rows))
+        rows = [("says", CODES[told.code].title), ("do", cause.advice)]
+        show(_pairs([*rows, *(("more", f"docs/{link}") for link in _links(told))]))
     if not isinstance(told.facts, tuple):
         note("the facts are told to the session's holder, or to a service with the scope explain (--service-file)")
+
+
+def _links(told: Explained) -> Iterator[str]:
+    """Where the documentation has more: of the code, and of the fact that decided."""
+    yield f"errors.md#{told.code}"
+    for each in told.facts if isinstance(told.facts, tuple) else ():
+        if each.decided and each.link != f"errors.md#{told.code}":
+            yield printable(each.link)
 
 
 def _table(facts: Sequence[ExplainedFact]) -> Table:

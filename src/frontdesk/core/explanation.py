@@ -33,6 +33,7 @@ _SESSION: Final = "explain.md#the-session"
 _REVOCATION: Final = "revocation.md#how-it-works"
 _ROTATION: Final = "rotation.md#the-rule"
 _POLICY: Final = "explain.md#the-route"
+_CONTENT: Final = "explain.md#the-body"
 
 LINKS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -63,6 +64,27 @@ LINKS: Final[Mapping[str, str]] = MappingProxyType(
         "origin_not_asked": _ORIGIN,
         "origin_allowed": _ORIGIN,
         "origin_denied": "errors.md#cross_origin",
+        # What was sent
+        "content_unknown": _CONTENT,
+        "content_read": _CONTENT,
+        "content_too_large": "errors.md#body_too_large",
+        "content_type_wrong": "errors.md#content_type_unsupported",
+        "content_not_json": "errors.md#body_not_parseable",
+        "content_shape_wrong": "errors.md#body_invalid",
+        "address_unusable": "errors.md#email_invalid",
+        "password_refused": _CONTENT,
+        "registration_usable": _CONTENT,
+        "account_found": "errors.md#email_taken",
+        "account_absent": "errors.md#invalid_credentials",
+        "account_not_told": _CONTENT,
+        "attempts_used_up": "errors.md#too_many_attempts",
+        "attempts_left": _CONTENT,
+        "password_not_looked_at": _CONTENT,
+        "carriage_offered": "http.md#credential-and-transport",
+        "carriage_refused": "errors.md#credential_not_allowed",
+        "refresh_token_twice": "errors.md#credentials_ambiguous",
+        "target_named": _CONTENT,
+        "target_unknown": "errors.md#session_not_found",
         # The credential
         "credential_kind": "http.md#credential-and-transport",
         "credential_form_unknown": "errors.md#credential_malformed",
@@ -81,6 +103,7 @@ LINKS: Final[Mapping[str, str]] = MappingProxyType(
         "revocation_index": _REVOCATION,
         "answered_from": "explain.md#cache-or-store",
         "store_failed": "errors.md#store_unavailable",
+        "fault_met": "errors.md#internal_error",
         # The session
         "session_found": _SESSION,
         "session_gone": "errors.md#session_ended",

@@ -60,7 +60,7 @@ async def login(gate: Gate, request: Request) -> Response:
     body = bodies.read_json(request, bodies.LoginBody)
     if isinstance(body, Refusal):
         return problem(body)
-    options = _options(body)
+    options = options_of(body)
     if isinstance(options, Refusal):
         return problem(options)
     signed = await gate.desk.accounts.sign_in(
@@ -143,7 +143,7 @@ async def end_what_came(
     refusal: Refusal = presented.flaw
     ended: list[Session] = []
     forgotten = False
-    for token, transport in _tokens_of(presented, refresh_token):
+    for token, transport in tokens_of(presented, None if refresh_token is None else refresh_token.encode()):
         session = await gate.desk.sign_out(token, transport, address=gate.settings.address_of(request))
         if not isinstance(session, Refusal):
             ended.append(session)
@@ -154,7 +154,7 @@ async def end_what_came(
     return _cookies_to_delete(request, presented, ended) if ended or forgotten else refusal
 
 
-def _tokens_of(presented: Presented, refresh_token: str | None) -> list[tuple[bytes, Transport]]:
+def tokens_of(presented: Presented, refresh_token: bytes | None) -> list[tuple[bytes, Transport]]:
     """What may name the session, in the order in which it is believed."""
     tokens: list[tuple[bytes, Transport]] = []
     if presented.credential is not None:
@@ -162,7 +162,7 @@ def _tokens_of(presented: Presented, refresh_token: str | None) -> list[tuple[by
     if isinstance(presented.refresh, bytes):
         tokens.append((presented.refresh, "cookie"))
     if refresh_token is not None:
-        tokens.append((refresh_token.encode(), "bearer"))
+        tokens.append((refresh_token, "bearer"))
     return tokens
 
 
@@ -323,7 +323,8 @@ async def _signed_in(gate: Gate, request: Request) -> _SignedIn | Response:
     return _SignedIn(session_of(visit.result), cookies)
 
 
-def _options(body: bodies.LoginBody) -> SignInOptions | Refusal:
+def options_of(body: bodies.LoginBody) -> SignInOptions | Refusal:
+    """How a sign-in is to be carried."""
     known = body.credential in {None, *get_args(CredentialKind)} and body.transport in {None, *get_args(Transport)}
     if not known:
         return Refusal("credential_not_allowed")

@@ -189,7 +189,7 @@ def read_json(request: Request, shape: type[Body]) -> Body | Refusal:
     413 over 64 KiB, 415 not declared as JSON, 400 not strict JSON (duplicate members included), 422 another shape.
     A request without a body needs no content type and counts as an empty object.
     """
-    if len(request.body) > BODY_LIMIT:
+    if request.is_overlong or len(request.body) > BODY_LIMIT:
         return _TOO_LARGE
     if not request.body:
         document: dict[str, Any] = {}

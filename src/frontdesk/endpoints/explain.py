@@ -49,7 +49,9 @@ async def explain(gate: Gate, request: Request) -> Response:
     sees = await _sees_all(gate, request)
     if isinstance(sees, Refusal):
         return problem(sees)
-    told = await explain_request(gate, asked.request, _policy(gate, asked))
+    told = await explain_request(
+        gate, asked.request, _policy(gate, asked), has_body=request.method == "POST", sees_all=sees
+    )
     if not (sees or told.is_holder):
         return json_response(200, told.explanation.for_strangers())
     return json_response(200, _with_question(told.explanation, asked).members())

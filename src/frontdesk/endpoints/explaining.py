@@ -8,6 +8,7 @@ token instead of presenting it must not learn in silence what presenting it woul
 
 from __future__ import annotations
 
+import logging
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,10 +18,14 @@ from frontdesk.core.cookies import Flaw
 from frontdesk.core.envelope import Presented
 from frontdesk.core.events import SpentTokenExplained
 from frontdesk.core.explanation import ALLOWED, Explanation, Fact, Value, shown
-from frontdesk.core.origin import Allowed, AllowedBy, Denied, DeniedBy
+from frontdesk.core.origin import Denied
+from frontdesk.core.origin_facts import origin_fact
 from frontdesk.core.rotation import Decision
 from frontdesk.core.services import ServiceScope
-from frontdesk.core.sessions import Principal, Session, principal_of
+from frontdesk.core.sessions import Principal, RefreshEnvelope, Session, principal_of
+from frontdesk.endpoints.api import tokens_of
+from frontdesk.endpoints.content import TOO_LARGE, UNKNOWN, Content, content_of, own_session
+from frontdesk.endpoints.demands import demands_of
 from frontdesk.endpoints.gate import Gate, unavailable
 from frontdesk.endpoints.http import Request
 from frontdesk.endpoints.policy import Requirement, RoutePolicy
@@ -29,31 +34,13 @@ from frontdesk.errors import OverloadedError, Refusal, StoreError
 from frontdesk.service.authenticate import Authenticated
 from frontdesk.service.explaining import Look, RefreshLook
 
+_logger = logging.getLogger("frontdesk")
+
 STORE_FAILED: Final = "The store could not be asked, so nothing is granted."
 _SIGNED_IN: Final = "The route asks for somebody who is signed in."
 _UNKNOWN: Final = (
     "What the route asks is not known here; the verdict is that of a route which asks for somebody who is signed in."
 )
-_REASONS: Final[dict[AllowedBy | DeniedBy, str]] = {
-    "safe_method": "its method changes nothing",
-    "fetch_site_same_origin": "the browser says that a page of this origin sent it",
-    "fetch_site_none": "the browser says that the person started it",
-    "origin_is_host": "its Origin is this host",
-    "origin_trusted": "its Origin is one of those that are trusted by name",
-    "not_a_browser": "it says nothing of where it comes from, and no browser sends such a request",
-    "fetch_site_repeated": "Sec-Fetch-Site came more than once",
-    "fetch_site_unknown": "Sec-Fetch-Site is none of its four words",
-    "fetch_site_same_site": "a page of another origin on this site sent it",
-    "fetch_site_cross_site": "a page of another site sent it",
-    "origin_repeated": "Origin came more than once",
-    "origin_null": "its Origin is null",
-    "origin_malformed": "its Origin is none that a browser sends",
-    "origin_differs": "its Origin is another than this host",
-    "origin_missing": "it does not say where it comes from",
-    "host_unusable": "its Host header cannot be compared with its Origin",
-    "form_without_origin": "it has the form of an old browser's form and does not say where it comes from",
-    "content_type_unusable": "its content type cannot be read, and it does not say where it comes from",
-}
 
 
 class Told(NamedTuple):
@@ -63,20 +50,37 @@ class Told(NamedTuple):
     is_holder: bool
 
 
-async def explain_request(gate: Gate, request: Request, route: RoutePolicy, *, websocket: bool = False) -> Told:
-    """Why `request` passes or fails before a route with this policy. Never raises for a fault of the store."""
-    inquiry = _Inquiry(gate, request, route, websocket=websocket)
+async def explain_request(
+    gate: Gate,
+    request: Request,
+    route: RoutePolicy,
+    *,
+    websocket: bool = False,
+    has_body: bool = False,
+    sees_all: bool = False,
+) -> Told:
+    """Why `request` passes or fails before a route with this policy. Never raises for a fault of the store, or of ours.
+
+    has_body: its body is known. sees_all: whoever asks may see what the store knows of accounts.
+    """
+    inquiry = _Inquiry(gate, request, route, websocket=websocket, has_body=has_body, sees_all=sees_all)
     return await inquiry.told()
 
 
 class _Inquiry:
     """One request that is explained."""
 
-    def __init__(self, gate: Gate, request: Request, route: RoutePolicy, *, websocket: bool) -> None:
+    def __init__(
+        self, gate: Gate, request: Request, route: RoutePolicy, *, websocket: bool, has_body: bool, sees_all: bool
+    ) -> None:
         self._gate = gate
         self._request = request
         self._route = route
         self._websocket = websocket
+        self._has_body = has_body
+        self._sees_all = sees_all
+        self._sent_refresh_token: bytes | None = None
+        """That of the body."""
         self._facts: list[Fact] = []
         self._cause: int | None = None
         """The place of the fact that nobody's being signed in rests on."""
@@ -85,14 +89,22 @@ class _Inquiry:
         self._has_looked = False
 
     async def told(self) -> Told:
-        code = await self._code()
-        if not self._has_looked and code != "host_unknown":
+        try:
+            code = await self._code()
+        except Exception as error:
+            # As the API answers 500 to it, and applications do; a defect here must not look like a yes.
+            _logger.exception("a request cannot be judged: %s", self._request.method)
+            sentence = f"Judging it met a fault that nobody foresaw, {type(error).__name__}; the log has more."
+            code = self._decide(self._add("fault_met", sentence), "internal_error")
+        if not self._has_looked and code not in {"host_unknown", "internal_error"}:
             await self._recognise()
         explanation = Explanation(code=code, facts=tuple(self._facts))
         return Told(explanation, self._is_holder and not self._is_barred)
 
     async def _code(self) -> str:
         gate, request = self._gate, self._request
+        if self._route.is_api and request.is_overlong:
+            return self._decide(self._found(TOO_LARGE), "body_too_large")
         if not self._route.gated:
             return self._by_route(Refusal("not_signed_in"))
         if gate.settings.hosts and not self._host_is_served():
@@ -103,15 +115,17 @@ class _Inquiry:
         self._came(presented)
         if presented.flaw.code == "headers_too_large":
             return self._refused(presented.flaw)
-        denied = self._origin(presented)
-        if denied is not None:
-            return denied
+        refused = self._origin(presented) or await self._of_content()
+        if refused is not None:
+            return refused
         try:
             if self._route.asks == "refresh":
                 return await self._of_refresh(presented)
             result = await self._who(presented)
             if self._route.asks == "sign_out":
                 return await self._of_sign_out(presented)
+            if self._route.own_session and isinstance(result, Principal):
+                return await self._of_own_session(result)
         except (StoreError, OverloadedError) as error:
             result = unavailable(error)
             self._cause = self._add("store_failed", STORE_FAILED)
@@ -120,7 +134,10 @@ class _Inquiry:
     # --- telling ----------------------------------------------------------------------------------------------
 
     def _add(self, code: str, sentence: str, **values: Value) -> int:
-        self._facts.append(Fact(code=code, sentence=sentence, values=values))
+        return self._found(Fact(code=code, sentence=sentence, values=values))
+
+    def _found(self, fact: Fact) -> int:
+        self._facts.append(fact)
         return len(self._facts) - 1
 
     def _take(self, facts: tuple[Fact, ...]) -> None:
@@ -172,7 +189,7 @@ class _Inquiry:
         place = self._add(
             "service_known", f"The credential is that of the service {service.name}.", service=service.name
         )
-        return self._decide(place, ALLOWED)
+        return await self._of_content() or self._decide(place, ALLOWED)
 
     def _came(self, presented: Presented) -> None:
         headers = self._request.headers
@@ -212,19 +229,27 @@ class _Inquiry:
             why = "no cookie of ours decides" if not presented.by_cookie else f"{shown(request.method)} changes nothing"
             self._add("origin_not_asked", f"Where the request comes from need not be asked: {why}.")
             return None
-        sent: dict[str, Value] = {
-            name: shown(b", ".join(values)) if values else "(absent)" for name, values in verdict.rests_on
-        }
-        values: dict[str, Value] = {"method": shown(request.method), "scheme": shown(request.scheme), **sent}
-        because = _REASONS[verdict.reason] + "".join(f"; {name}: {value}" for name, value in sent.items())
-        if isinstance(verdict, Allowed):
-            sentence = f"The request may act with a cookie: {because}."
-            self._add("origin_allowed", sentence, reason=verdict.reason, **values)
+        place = self._found(origin_fact(verdict, request.method, request.scheme))
+        return self._decide(place, refusal_of(verdict).code) if isinstance(verdict, Denied) else None
+
+    async def _of_content(self) -> str | None:
+        """The code that what was sent is refused with; None where it is not, or not known."""
+        shape = self._route.body
+        if shape is None:
             return None
-        assert isinstance(verdict, Denied)
-        sentence = f"The request may not act with a cookie: {because}."
-        place = self._add("origin_denied", sentence, reason=verdict.reason, **values)
-        return self._decide(place, refusal_of(verdict).code)
+        if not self._has_body:
+            self._found(UNKNOWN)
+            return None
+        try:
+            content = await content_of(self._gate, self._request, shape, sees_all=self._sees_all)
+        except (StoreError, OverloadedError) as error:
+            return self._decide(self._add("store_failed", STORE_FAILED), unavailable(error).code)
+        self._sent_refresh_token = content.refresh_token
+        return self._judged(content)
+
+    def _judged(self, content: Content) -> str | None:
+        self._facts += content.facts
+        return None if content.refusal is None else self._decide(len(self._facts) - 1, content.refusal.code)
 
     async def _who(self, presented: Presented) -> Principal | Refusal:
         self._has_looked = True
@@ -238,7 +263,7 @@ class _Inquiry:
         if self._gate.renewable(self._request, presented, outcome):
             return await self._renewed(presented, outcome)
         if isinstance(presented.refresh, bytes):
-            await self._tell_of_refresh(presented)
+            await self._tell_of_refresh(presented, presented.refresh)
         return outcome if isinstance(outcome, Refusal) else outcome.principal
 
     async def _recognise(self) -> None:
@@ -261,12 +286,11 @@ class _Inquiry:
         self._is_holder = self._is_holder or look.is_holder
         self._is_barred = self._is_barred or look.is_barred
 
-    async def _look_at_refresh(self, presented: Presented) -> RefreshLook:
-        assert isinstance(presented.refresh, bytes)
+    async def _look_at_refresh(
+        self, presented: Presented, token: bytes, envelope: RefreshEnvelope = "cookie"
+    ) -> RefreshLook:
         self._has_looked = True
-        look = await self._gate.desk.witness.look_at_refresh(
-            presented.refresh, "cookie", name_bytes=len(presented.names.access)
-        )
+        look = await self._gate.desk.witness.look_at_refresh(token, envelope, name_bytes=len(presented.names.access))
         self._note(look)
         _report_reuse(self._gate, self._request, look)
         for each in look.facts:
@@ -277,16 +301,17 @@ class _Inquiry:
                 self._facts[known] = each  # it says how the token stands to that, too
         return look
 
-    async def _tell_of_refresh(self, presented: Presented) -> None:
+    async def _tell_of_refresh(self, presented: Presented, token: bytes, envelope: RefreshEnvelope = "cookie") -> None:
         """Beside the decision: a store that cannot be asked for this changes nothing of it."""
         try:
-            await self._look_at_refresh(presented)
+            await self._look_at_refresh(presented, token, envelope)
         except (StoreError, OverloadedError):
             self._add("refresh_foreseen", "The refresh token was not judged: the store could not be asked.")
 
     async def _renewed(self, presented: Presented, outcome: Authenticated | Refusal) -> Principal | Refusal:
         """As the gate's `_renew` would have it."""
-        look = await self._look_at_refresh(presented)
+        assert isinstance(presented.refresh, bytes)
+        look = await self._look_at_refresh(presented, presented.refresh)
         if look.refusal is not None:
             self._cause = self._place("refresh_foreseen")
             return look.refusal
@@ -342,44 +367,33 @@ class _Inquiry:
 
     def _demands(self, rules: tuple[Requirement, ...], principal: Principal | None) -> dict[str, int]:
         """Tell what rules ask, and what the principal lacks of it; the places by the code of the refusal."""
-        places: dict[str, int] = {}
-        for rule in rules:
-            if rule.roles:
-                lacks = () if principal is None else tuple(sorted(rule.roles - principal.roles))
-                sentence = f"The route asks for the roles {_listed(rule.roles)}{_lacking(lacks)}."
-                required = tuple(sorted(rule.roles))
-                places["role_missing"] = self._add("policy_roles", sentence, required=required, missing=lacks)
-            if rule.scope:
-                lacks = () if principal is None else tuple(sorted(rule.scope - principal.scope))
-                sentence = f"The route asks for the scope {_listed(rule.scope)}{_lacking(lacks)}."
-                required = tuple(sorted(rule.scope))
-                places["scope_missing"] = self._add("policy_scope", sentence, required=required, missing=lacks)
-            if rule.fresh is not None:
-                places["step_up_required"] = self._fresh(int(rule.fresh.total_seconds()), principal)
-        return places
+        now = self._gate.desk.clock.now()
+        return {code: self._found(each) for rule in rules for code, each in demands_of(rule, principal, now)}
 
-    def _fresh(self, most: int, principal: Principal | None) -> int:
-        sentence = f"The route asks for a sign-in of the last {most} s"
-        if principal is None:
-            return self._add("policy_fresh", f"{sentence}.", max_age=most)
-        age = int((self._gate.desk.clock.now() - principal.auth_time).total_seconds())
-        return self._add("policy_fresh", f"{sentence}; this one was {age} s ago.", max_age=most, age=age)
+    # --- endpoints that take other credentials, or name a session -----------------------------------------------
 
-    # --- the two endpoints that take other credentials --------------------------------------------------------
+    async def _of_own_session(self, principal: Principal) -> str:
+        """As `DELETE /auth/sessions/{id}`."""
+        place = self._add("policy_signed_in", _SIGNED_IN)
+        refused = self._judged(await own_session(self._gate, self._request.path.rpartition("/")[2], principal.subject))
+        return refused or self._decide(place, ALLOWED)
 
     async def _of_refresh(self, presented: Presented) -> str:
-        """As `POST /auth/refresh` without a body: a token in the body is not seen here."""
-        sentence = (
-            "The route takes a refresh token from its cookie, or a session token; one in the body is not seen here."
-        )
-        if isinstance(presented.refresh, bytes):
-            look = await self._look_at_refresh(presented)
-            place = self._place("refresh_foreseen")
+        """As `POST /auth/refresh`."""
+        sentence = "The route takes a refresh token from its cookie or from the body, or a session token."
+        sent = self._sent_refresh_token
+        if sent is not None and presented.refresh is not None:
+            place = self._add("refresh_token_twice", "A refresh token came both in its cookie and in the body.")
+            return self._decide(place, "credentials_ambiguous")
+        token = presented.refresh if sent is None else sent
+        if isinstance(token, bytes):
+            look = await self._look_at_refresh(presented, token, "cookie" if sent is None else "body")
+            foreseen = self._place("refresh_foreseen")
             self._add("policy_signed_in", sentence)
-            return self._decide(place, ALLOWED if look.refusal is None else look.refusal.code)
-        if isinstance(presented.refresh, Flaw):
+            return self._decide(foreseen, ALLOWED if look.refusal is None else look.refusal.code)
+        if isinstance(token, Flaw):
             self._cause = self._flawed(presented.names.refresh)
-            return self._decide(self._cause, presented.refresh.value)
+            return self._decide(self._cause, token.value)
         result = await self._who(presented)
         place = self._add("policy_signed_in", sentence)
         if isinstance(result, Refusal):
@@ -391,12 +405,13 @@ class _Inquiry:
 
     async def _of_sign_out(self, presented: Presented) -> str:
         """As `POST /auth/logout`: any authentic token names the session that ends, an expired or ended one, too."""
+        sent = self._sent_refresh_token
+        if sent is not None:
+            self._cause = len(self._facts)  # it is the last to be asked, so the refusal is its own
+            await self._tell_of_refresh(presented, sent, "body")
         place = self._add("policy_signed_in", "The route takes any authentic token of the session that is to end.")
         refusal: Refusal = presented.flaw
-        tokens = [] if presented.credential is None else [(presented.credential, presented.transport)]
-        if isinstance(presented.refresh, bytes):
-            tokens.append((presented.refresh, "cookie"))
-        for token, transport in tokens:
+        for token, transport in tokens_of(presented, sent):
             found = await self._gate.desk.identify(token, transport)
             if isinstance(found, Session) or found.code == "session_ended":
                 return self._decide(place, ALLOWED)
@@ -417,11 +432,3 @@ def _report_reuse(gate: Gate, request: Request, look: RefreshLook) -> None:
             subject=session.subject,
         )
     )
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(map(shown, sorted(names)))
-
-
-def _lacking(names: tuple[str, ...]) -> str:
-    return f"; lacking: {', '.join(map(shown, names))}" if names else ""

@@ -30,6 +30,7 @@ class Request(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     """One request. `path` is what follows the application's root path; header names are in lower case.
 
     `peer` is the address of the connection, None when unknown; `EdgeSettings.address_of` looks behind proxies.
+    `is_overlong`: its body has more than `BODY_LIMIT` octets, and was not read.
     `root_path` is what the application is mounted under, without a slash at the end.
     """
 
@@ -41,6 +42,7 @@ class Request(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     root_path: str = ""
     peer: str | None = None
     body: bytes = b""
+    is_overlong: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header that came exactly once; None otherwise."""
@@ -53,9 +55,9 @@ class Request(Discreet, msgspec.Struct, frozen=True, kw_only=True):
         declared = self.header(b"content-type") or b""
         return declared.split(b";", 1)[0].strip(b" \t").decode("latin-1").lower()
 
-    def with_body(self, body: bytes) -> Request:
-        """The same request with its body."""
-        return msgspec.structs.replace(self, body=body)
+    def with_body(self, body: bytes | None) -> Request:
+        """The same request with its body; None: it is over the limit."""
+        return msgspec.structs.replace(self, body=body or b"", is_overlong=body is None)
 
 
 class Response(Discreet, msgspec.Struct, frozen=True, kw_only=True):

@@ -68,7 +68,8 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     the route is reached. sets_cookies: the answer may sign somebody in, so the origin counts without a cookie, too.
     service: for other programs with this scope. refusal: no route takes the request, `not_found` or
     `method_not_allowed`. gated: the request passes the gate first; else nothing of what came along is looked at.
-    strict: the store is asked in any case.
+    strict: the store is asked in any case. is_api: an operation of the API, or a path below its prefix. body: what the
+    operation reads. own_session: its path names a session, which must be one of the subject's.
     """
 
     asks: Asks = "unknown"
@@ -79,6 +80,9 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Literal["", "not_found", "method_not_allowed"] = ""
     gated: bool = True
     strict: bool = False
+    is_api: bool = False
+    body: type[msgspec.Struct] | None = None
+    own_session: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import parse_qsl
 
 from frontdesk.core.credentials import is_id
@@ -17,6 +17,8 @@ from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import Request, Response, json_response, problem
 from frontdesk.errors import Refusal
 from frontdesk.service.feed import LARGEST_PAGE, LONGEST_WAIT
+
+Kind = Literal["session", "subject", "key", "all"]
 
 _LARGEST_CURSOR: Final = 2**63 - 1
 _USUAL_PAGE: Final = 1000
@@ -37,9 +39,9 @@ _BAD_QUERY: Final = Refusal(
     f"The query takes cursor=0 or above, wait=0 to {_LONGEST_WAIT} seconds and limit=1 to {LARGEST_PAGE}, each once.",
 )
 _NAME_ONE: Final = Refusal("body_invalid", "Name exactly one of session, subject, key and all.")
-_NO_SUBJECT: Final = Refusal("body_invalid", "A subject is 1 to 255 printable characters.")
-_NO_SESSION: Final = Refusal("session_not_found", "There is no session with this id.")
-_NO_KEY: Final = Refusal("not_found", "There is no key with this id.")
+NO_SUBJECT: Final = Refusal("body_invalid", "A subject is 1 to 255 printable characters.")
+NO_SESSION: Final = Refusal("session_not_found", "There is no session with this id.")
+NO_KEY: Final = Refusal("not_found", "There is no key with this id.")
 
 
 async def read(gate: Gate, request: Request) -> Response:
@@ -73,15 +75,10 @@ async def revoke(gate: Gate, request: Request) -> Response:
     body = bodies.read_json(request, bodies.RevokeBody)
     if isinstance(body, Refusal):
         return problem(body)
-    named = [
-        (kind, target)
-        for kind, target in (("session", body.session), ("subject", body.subject), ("key", body.key))
-        if target is not None
-    ]
-    named += [("all", "")] if body.all else []
-    if len(named) != 1:
-        return problem(_NAME_ONE)
-    ((kind, target),) = named
+    named = named_in(body)
+    if isinstance(named, Refusal):
+        return problem(named)
+    kind, target = named
     address = gate.settings.address_of(request)
     if kind == "subject":
         target = await _subject(gate, target)
@@ -101,9 +98,18 @@ async def revoke(gate: Gate, request: Request) -> Response:
     return json_response(200, bodies.SessionsEnded(ended))
 
 
+def named_in(body: bodies.RevokeBody) -> tuple[Kind, str] | Refusal:
+    """What kind of thing the body names, and which one."""
+    kinds: tuple[tuple[Kind, str | None], ...] = (
+        ("session", body.session), ("subject", body.subject), ("key", body.key), ("all", "" if body.all else None),
+    )  # fmt: skip
+    named = [(kind, target) for kind, target in kinds if target is not None]
+    return named[0] if len(named) == 1 else _NAME_ONE
+
+
 async def _end_session(gate: Gate, session_id: str, address: str) -> int | Refusal:
     found = is_id(session_id) and await gate.desk.end(session_id, reason="revoked", address=address)
-    return 1 if found else _NO_SESSION
+    return 1 if found else NO_SESSION
 
 
 async def _subject(gate: Gate, who: str) -> str:
@@ -115,13 +121,13 @@ async def _subject(gate: Gate, who: str) -> str:
 
 async def _end_subject(gate: Gate, subject: str, address: str) -> int | Refusal:
     # A subject without a session is no mistake: its sign-in that is under way is refused.
-    return await gate.desk.end_all(subject, address=address) if is_subject(subject) else _NO_SUBJECT
+    return await gate.desk.end_all(subject, address=address) if is_subject(subject) else NO_SUBJECT
 
 
 async def _give_up_key(gate: Gate, key_id: str, address: str) -> int | Refusal:  # noqa: ARG001 - one shape for all
     done = await gate.desk.give_up_key(key_id)
     # Given up before: the same order came twice, perhaps since the first answer was lost.
-    return 0 if done or any(key.id == key_id for key in gate.desk.keys.stored) else _NO_KEY
+    return 0 if done or any(key.id == key_id for key in gate.desk.keys.stored) else NO_KEY
 
 
 async def _end_everyone(gate: Gate, _target: str, address: str) -> int | Refusal:

@@ -27,6 +27,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `query` names the parameters that are understood, each with its schema; `otherwise` further statuses that are no
     refusals, each with the shape of its body. `service`: for other programs, whose credential has this scope. `waits`:
     the answer may be held back on purpose. `sets_cookies`: it may sign somebody in, so the origin counts in any case.
+    `any_size`: answers a request whose body is over the limit, too.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     waits: bool = False
     accounts: bool = False
     sets_cookies: bool = False
+    any_size: bool = False
     refusals: tuple[str, ...] = ()
 
     @property
@@ -58,6 +60,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             service=self.service,
             gated=self.signed_in or self.sets_cookies or self.service is not None,
             strict=self.path.startswith("/sessions"),
+            is_api=True,
+            body=self.body,
+            own_session=self.path == "/sessions/{id}",
         )
 
 
@@ -121,6 +126,11 @@ ROUTES: Final = (
         query=explain.QUERY, answer=bodies.Explained, refusals=("body_invalid", *_SERVICE),
     ),
     Route(
+        method="POST", path="/explain", handler=explain.explain,
+        summary="Why this request, its body included, passes or fails",
+        query=explain.QUERY, answer=bodies.Explained, any_size=True, refusals=("body_invalid", *_SERVICE),
+    ),
+    Route(
         method="GET", path="/revocations", handler=revocations.read, summary="What was revoked after a cursor",
         query=revocations.QUERY, answer=bodies.Revocations, service="revocations", waits=True,
         refusals=("body_invalid", *_SERVICE, "overloaded"),
@@ -161,25 +171,29 @@ class Api:
         """Whether `path` (root path taken away) is one of ours to answer, if only with 404."""
         return path.startswith(self._inside)
 
-    def accepts_body(self, request: Request) -> Refusal | None:
-        """`body_too_large` from the declared length alone, before anything is read."""
+    def declares_too_much(self, request: Request) -> bool:
+        """Whether the body is over the limit by the declared length alone, before anything is read."""
         declared = request.header(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared[:20]) > BODY_LIMIT:
-            return Refusal("body_too_large")
-        return None
+        return declared is not None and declared.isdigit() and int(declared[:20]) > BODY_LIMIT
+
+    def takes_any_size(self, request: Request) -> bool:
+        """Whether a request is answered whose body is over the limit."""
+        route = self._route(request)
+        return route is not None and route.any_size
 
     def waits(self, request: Request) -> bool:
         """Whether the answer may be held back on purpose: then whoever serves it looks whether the client is there."""
-        methods = find(request.path[len(self.prefix) :], self.gate.settings) or {}
-        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        route = self._route(request)
         return route is not None and route.waits
 
     async def answer(self, request: Request) -> Response:
         """Answer a request that `owns` said is ours. Never raises: a fault of the store is 503, a defect is 500."""
+        if request.is_overlong and not self.takes_any_size(request):
+            return problem(Refusal("body_too_large"))
         methods = find(request.path[len(self.prefix) :], self.gate.settings)
         if methods is None:
             return problem(Refusal("not_found"))
-        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        route = _of_method(methods, request.method)
         if route is None:
             allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
             return problem(Refusal("method_not_allowed")).with_headers((b"allow", allowed.encode()))
@@ -190,6 +204,10 @@ class Api:
         except Exception:
             _logger.exception("a request failed: %s %s", route.method, route.path)
             return problem(Refusal("internal_error"))
+
+    def _route(self, request: Request) -> Route | None:
+        methods = find(request.path[len(self.prefix) :], self.gate.settings)
+        return None if methods is None else _of_method(methods, request.method)
 
 
 def find(path: str, settings: EdgeSettings) -> Mapping[str, Route] | None:
@@ -211,8 +229,12 @@ def policies_with_api(settings: EdgeSettings, beyond: Policies) -> Policies:
             return beyond(asked)
         methods = find(asked.path[len(settings.prefix) :], settings)
         if methods is None:
-            return RoutePolicy(refusal="not_found", gated=False)
-        route = methods.get("GET" if asked.method == "HEAD" else asked.method)
-        return RoutePolicy(refusal="method_not_allowed", gated=False) if route is None else route.policy
+            return RoutePolicy(refusal="not_found", gated=False, is_api=True)
+        route = _of_method(methods, asked.method)
+        return RoutePolicy(refusal="method_not_allowed", gated=False, is_api=True) if route is None else route.policy
 
     return policy_of
+
+
+def _of_method(methods: Mapping[str, Route], method: str) -> Route | None:
+    return methods.get("GET" if method == "HEAD" else method)

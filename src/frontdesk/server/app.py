@@ -163,11 +163,8 @@ class Application:
         self._log(request, response, self._timer() - began)
 
     async def _respond(self, request: Request, receive: Receive) -> Response:
-        refusal = self.root.refuses_body(request)
-        body = None if refusal is not None else await read_body(receive)
-        if body is None:
-            return self.root.problem(request, Refusal("body_too_large"))
-        answering = self.root.answer(request.with_body(body) if body else request)
+        body = None if self.root.declares_too_much(request) else await read_body(receive)
+        answering = self.root.answer(request if body == b"" else request.with_body(body))
         return await (unless_gone(receive, answering) if self.root.waits(request) else answering)
 
     def _as_seen(self, scope: Scope) -> Scope:

@@ -61,9 +61,9 @@ class Root:
         self._api = Api(gate)
         self._pages = Pages(gate, title=title, dev=dev, advises=True)
 
-    def refuses_body(self, request: Request) -> Refusal | None:
-        """`body_too_large` from the declared length, before anything is read."""
-        return self._api.accepts_body(request)
+    def declares_too_much(self, request: Request) -> bool:
+        """Whether the body is over the limit by its declared length, before anything is read."""
+        return self._api.declares_too_much(request)
 
     def waits(self, request: Request) -> bool:
         """Whether the answer may be held back on purpose."""
@@ -81,6 +81,8 @@ class Root:
         return with_security_headers(response, request.scheme)
 
     async def _answer(self, request: Request) -> Response:
+        if request.is_overlong and not (self._api.owns(request.path) and self._api.takes_any_size(request)):
+            return self.problem(request, Refusal("body_too_large"))
         alias = _ALIASES.get(request.path)
         if request.path == "/metrics":
             return await self._tell_metrics(request)

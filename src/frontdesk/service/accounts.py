@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import msgspec
+
 from frontdesk.clock import Clock
 from frontdesk.core.accounts import Account
 from frontdesk.core.addresses import canonical_email, throttle_network
@@ -15,7 +17,7 @@ from frontdesk.core.credentials import ID_BYTES, encode_id
 from frontdesk.core.events import AccountRemoved, Registered, SignInRefused
 from frontdesk.core.passwords import PasswordContext, check
 from frontdesk.core.sessions import Epochs
-from frontdesk.core.throttle import AttemptKeys, account_key, attempt_keys
+from frontdesk.core.throttle import AttemptKeys, Exhausted, account_key, admit, attempt_keys, is_locked
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
 from frontdesk.service.common_passwords import common_passwords
@@ -27,6 +29,15 @@ from frontdesk.service.settings import DeskSettings
 from frontdesk.service.sign_in import Grant, Origin, Signed, SignIn, SignInOptions
 from frontdesk.service.tracing import traced
 from frontdesk.stores.protocol import Store
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left to try. `refusal`: why a password would not be looked at. `failures`: how many failed in a row.
+    `is_locked`: only `unlock` lifts the stop."""
+
+    refusal: Refusal | None
+    failures: int
+    is_locked: bool
 
 
 class Accounts:
@@ -62,12 +73,9 @@ class Accounts:
 
         Refused: `email_invalid`, `password_…`, `email_taken`. OverloadedError when too many hashes are waiting.
         """
-        address = canonical_email(email)
+        address = self.acceptable(email, password)
         if isinstance(address, Refusal):
             return address
-        refusal = check(password, self._settings.passwords, PasswordContext(address=address), common=common_passwords())
-        if refusal is not None:
-            return refusal
         account_id = encode_id(self._token_bytes(ID_BYTES))
         account = Account(
             id=account_id,
@@ -88,6 +96,29 @@ class Accounts:
             )
         )
         return account
+
+    def acceptable(self, email: str, password: str) -> str | Refusal:
+        """The address under which an account would be registered; or `email_invalid`, `password_…`."""
+        address = canonical_email(email)
+        if isinstance(address, Refusal):
+            return address
+        refusal = check(password, self._settings.passwords, PasswordContext(address=address), common=common_passwords())
+        return address if refusal is None else refusal
+
+    async def budget(self, email: str, *, origin: Origin) -> Budget:
+        """Whether a sign-in with this address would be looked at now. Counts nothing; for who may see that.
+
+        An address that no account has, or that is none, has a budget like any other.
+        """
+        address = canonical_email(email)
+        keys = self._keys(email if isinstance(address, Refusal) else address, origin.address)
+        tallies = await self._store.read_attempts(self._settings.realm, keys)
+        outcome = admit(tallies, self._clock.now(), self._settings.throttle)
+        return Budget(
+            refusal=outcome.refusal() if isinstance(outcome, Exhausted) else None,
+            failures=tallies.account.failures if tallies.account else 0,
+            is_locked=is_locked(tallies.account, self._settings.throttle),
+        )
 
     @traced("frontdesk.sign_in")
     async def sign_in(

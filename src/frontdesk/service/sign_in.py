@@ -120,7 +120,7 @@ class SignIn:
         `name_bytes` is the length of the access cookie's name. With `account_roles` the session gets the roles
         that the subject's account has when it is created.
         """
-        chosen = self._choose(options)
+        chosen = self.choose(options)
         if isinstance(chosen, Refusal):
             return chosen
         if chosen.credential != "session":
@@ -151,7 +151,8 @@ class SignIn:
         """`claims_too_large` when the credentials of `session`, as it stands there, would not fit."""
         return too_large(session, self._tokens.access_token_length(session, now), name_bytes)
 
-    def _choose(self, options: SignInOptions) -> SignInOptions | Refusal:
+    def choose(self, options: SignInOptions) -> SignInOptions | Refusal:
+        """How a sign-in with these options is carried: nothing left open, or `credential_not_allowed`."""
         credential = options.credential or self._settings.credentials[0]
         transport = options.transport or self._settings.transports[0]
         if credential not in self._settings.credentials or transport not in self._settings.transports:

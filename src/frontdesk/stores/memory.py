@@ -142,11 +142,8 @@ class _Tables:
         return (self._subject_epochs, (realm, subject), epoch), _entry(realm, "subject", subject, now, epoch=epoch)
 
     def _tally_changes(self, realm: str, keys: AttemptKeys, tallies: Tallies) -> list[_Change]:
-        return [
-            (self._tallies, (realm, keys.account), tallies.account),
-            (self._tallies, (realm, keys.network), tallies.network),
-            (self._tallies, (realm, keys.pair), tallies.pair),
-        ]
+        pairs = ((keys.account, tallies.account), (keys.network, tallies.network), (keys.pair, tallies.pair))
+        return [(self._tallies, (realm, key), tally) for key, tally in pairs]
 
     def _epochs_of(self, realm: str, subject: str) -> Epochs:
         return Epochs(self._realm_epochs.get(realm, 0), self._subject_epochs.get((realm, subject), 0))
@@ -541,6 +538,10 @@ class MemoryStore(_Ledger):
             tallies = throttle.succeeded(self._tallies_of(realm, keys), admitted_at)
             self._commit(self._tally_changes(realm, keys, tallies))
 
+    async def read_attempts(self, realm: str, keys: AttemptKeys) -> Tallies:
+        with self._using():
+            return self._tallies_of(realm, keys)
+
     async def clear_attempts(self, realm: str, key: bytes) -> bool:
         with self._using():
             found = (realm, key) in self._tallies
@@ -588,10 +589,7 @@ def _entry(realm: str, kind: EntryKind, target: str, at: datetime, *, epoch: int
 
 
 def _own_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy that shares nothing with the caller's, and the JSON that a store on disk would give back.
-
-    Claims that are no JSON raise TypeError here as they would there.
-    """
+    """A copy that shares nothing with the caller's: what a store on disk would give back, or its TypeError."""
     copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(claims)))
     return copy
 

@@ -29,7 +29,7 @@ from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision
 from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy
-from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
+from frontdesk.core.throttle import AttemptKeys, Tallies, ThrottlePolicy
 from frontdesk.errors import Refusal
 
 
@@ -286,6 +286,10 @@ class Store(Protocol):
 
         The arithmetic is `core.throttle.succeeded`.
         """
+        ...
+
+    async def read_attempts(self, realm: str, keys: AttemptKeys) -> Tallies:
+        """The counters of `keys` as they stand, expired ones perhaps included. Reserves nothing."""
         ...
 
     async def clear_attempts(self, realm: str, key: bytes) -> bool:

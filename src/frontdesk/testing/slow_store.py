@@ -14,7 +14,7 @@ from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision
 from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy
-from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
+from frontdesk.core.throttle import AttemptKeys, Tallies, ThrottlePolicy
 from frontdesk.errors import Refusal
 from frontdesk.stores.protocol import ASK, NO_TIME, Ask, Created, Ended, NotCreated, Poll, Store
 
@@ -149,6 +149,9 @@ class SlowStore:
 
     async def attempt_succeeded(self, realm: str, keys: AttemptKeys, admitted_at: datetime) -> None:
         await self._slowly(lambda: self.inner.attempt_succeeded(realm, keys, admitted_at))
+
+    async def read_attempts(self, realm: str, keys: AttemptKeys) -> Tallies:
+        return await self._slowly(lambda: self.inner.read_attempts(realm, keys))
 
     async def clear_attempts(self, realm: str, key: bytes) -> bool:
         return await self._slowly(lambda: self.inner.clear_attempts(realm, key))

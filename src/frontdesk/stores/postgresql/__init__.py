@@ -19,7 +19,7 @@ from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision, decide
 from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
-from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
+from frontdesk.core.throttle import AttemptKeys, Tallies, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
 from frontdesk.stores.migrations import Migration, migrations
 from frontdesk.stores.postgresql import log, mending, migrating, records, services, sessions, stored_keys, verdicts
@@ -246,6 +246,9 @@ class PostgreSQLStore:
             lambda connection: records.attempt_succeeded(connection, realm, keys, admitted_at),
             *_tally_locks(realm, keys),
         )
+
+    async def read_attempts(self, realm: str, keys: AttemptKeys) -> Tallies:
+        return await self._ask(lambda connection: records.read_attempts(connection, realm, keys))
 
     async def clear_attempts(self, realm: str, key: bytes) -> bool:
         return await self._write(

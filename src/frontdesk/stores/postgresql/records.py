@@ -81,7 +81,7 @@ async def admit_attempt(
     connection: Connection, realm: str, keys: AttemptKeys, now: datetime, policy: ThrottlePolicy
 ) -> Refusal | None:
     """Within `of_tally` for each of the keys."""
-    before = await _tallies(connection, realm, keys)
+    before = await read_attempts(connection, realm, keys)
     outcome = throttle.admit(before, now, policy)
     if isinstance(outcome, throttle.Exhausted):
         if outcome.moved is not None:
@@ -93,7 +93,7 @@ async def admit_attempt(
 
 async def attempt_succeeded(connection: Connection, realm: str, keys: AttemptKeys, admitted_at: datetime) -> None:
     """Within `of_tally` for each of the keys."""
-    before = await _tallies(connection, realm, keys)
+    before = await read_attempts(connection, realm, keys)
     await _store(connection, realm, keys, before, throttle.succeeded(before, admitted_at))
 
 
@@ -103,7 +103,7 @@ async def clear_attempts(connection: Connection, realm: str, key: bytes) -> bool
     return changed(await connection.execute(sql, realm, key)) == 1
 
 
-async def _tallies(connection: Connection, realm: str, keys: AttemptKeys) -> Tallies:
+async def read_attempts(connection: Connection, realm: str, keys: AttemptKeys) -> Tallies:
     wanted = [keys.account, keys.network, keys.pair]
     found = {
         key: Tally(failures, throttle.unpack(moments), expires_at)

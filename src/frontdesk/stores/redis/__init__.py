@@ -21,7 +21,7 @@ from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision
 from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy
-from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
+from frontdesk.core.throttle import AttemptKeys, Tallies, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
 from frontdesk.stores.protocol import ASK, NO_TIME, Ask, Created, Ended, NotCreated, Poll
 from frontdesk.stores.redis import opening, records, revocations, sessions, stored_keys
@@ -234,6 +234,9 @@ class RedisStore:
 
     async def attempt_succeeded(self, realm: str, keys: AttemptKeys, admitted_at: datetime) -> None:
         await self._perform(lambda line: records.attempt_succeeded(line, realm, keys, admitted_at))
+
+    async def read_attempts(self, realm: str, keys: AttemptKeys) -> Tallies:
+        return await self._perform(lambda line: records.read_attempts(line, realm, keys))
 
     async def clear_attempts(self, realm: str, key: bytes) -> bool:
         return await self._perform(lambda line: records.clear_attempts(line, realm, key))

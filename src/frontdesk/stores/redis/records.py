@@ -107,9 +107,17 @@ async def attempt_succeeded(line: Line, realm: str, keys: AttemptKeys, admitted_
     await _move(line, realm, keys, lambda before: throttle.succeeded(before, admitted_at))
 
 
+async def read_attempts(line: Line, realm: str, keys: AttemptKeys) -> Tallies:
+    return Tallies(*map(tally_of, await _tallies(line, _places(line, realm, keys))))
+
+
 async def clear_attempts(line: Line, realm: str, key: bytes) -> bool:
     tally = line.names.attempt(realm, key)
     return bool(await line.run(_CLEAR_ATTEMPTS, (line.names.removable, tally), line.names.removal(tally)))
+
+
+def _places(line: Line, realm: str, keys: AttemptKeys) -> list[str]:
+    return [line.names.attempt(realm, key) for key in (keys.account, keys.network, keys.pair)]
 
 
 async def _tallies(line: Line, at: Sequence[str]) -> list[bytes | None]:
@@ -119,7 +127,7 @@ async def _tallies(line: Line, at: Sequence[str]) -> list[bytes | None]:
 
 async def _move(line: Line, realm: str, keys: AttemptKeys, decided: Callable[[Tallies], Tallies]) -> None:
     """Store what is decided on the tallies if they are still the same then; else decide again."""
-    at = [line.names.attempt(realm, key) for key in (keys.account, keys.network, keys.pair)]
+    at = _places(line, realm, keys)
     while True:
         packed = await _tallies(line, at)
         before = Tallies(*map(tally_of, packed))

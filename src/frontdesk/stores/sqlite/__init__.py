@@ -24,7 +24,7 @@ from frontdesk.core.revocation import Entry
 from frontdesk.core.rotation import Decision, decide
 from frontdesk.core.services import Service
 from frontdesk.core.sessions import EndReason, Epochs, Session, SessionPolicy, evaluate
-from frontdesk.core.throttle import AttemptKeys, ThrottlePolicy
+from frontdesk.core.throttle import AttemptKeys, Tallies, ThrottlePolicy
 from frontdesk.errors import Refusal, StoreError
 from frontdesk.stores.protocol import NO_TIME, Ask, Created, Ended, NotCreated, Poll
 from frontdesk.stores.rows import session_row, subject_changes
@@ -228,6 +228,9 @@ class SQLiteStore:
 
     async def attempt_succeeded(self, realm: str, keys: AttemptKeys, admitted_at: datetime) -> None:
         await self._write(lambda connection: records.attempt_succeeded(connection, realm, keys, admitted_at))
+
+    async def read_attempts(self, realm: str, keys: AttemptKeys) -> Tallies:
+        return await self._ask(lambda connection: records.read_attempts(connection, realm, keys))
 
     async def clear_attempts(self, realm: str, key: bytes) -> bool:
         return await self._write(lambda connection: records.clear_attempts(connection, realm, key))

@@ -99,7 +99,7 @@ def remove_account(connection: apsw.Connection, realm: str, account_id: str, now
 def admit_attempt(
     connection: apsw.Connection, realm: str, keys: AttemptKeys, now: datetime, policy: ThrottlePolicy
 ) -> Refusal | None:
-    before = _tallies(connection, realm, keys)
+    before = read_attempts(connection, realm, keys)
     outcome = throttle.admit(before, now, policy)
     if isinstance(outcome, throttle.Exhausted):
         if outcome.moved is not None:
@@ -110,7 +110,7 @@ def admit_attempt(
 
 
 def attempt_succeeded(connection: apsw.Connection, realm: str, keys: AttemptKeys, admitted_at: datetime) -> None:
-    before = _tallies(connection, realm, keys)
+    before = read_attempts(connection, realm, keys)
     _store(connection, realm, keys, before, throttle.succeeded(before, admitted_at))
 
 
@@ -119,7 +119,7 @@ def clear_attempts(connection: apsw.Connection, realm: str, key: bytes) -> bool:
     return connection.changes() == 1
 
 
-def _tallies(connection: apsw.Connection, realm: str, keys: AttemptKeys) -> Tallies:
+def read_attempts(connection: apsw.Connection, realm: str, keys: AttemptKeys) -> Tallies:
     return Tallies(*(_tally(connection, realm, key) for key in (keys.account, keys.network, keys.pair)))
 
 

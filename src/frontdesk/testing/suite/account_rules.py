@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
-from frontdesk.core.throttle import ThrottlePolicy
+from frontdesk.core.throttle import Admitted, Tallies, ThrottlePolicy, admit
 from frontdesk.stores.protocol import Store
 from frontdesk.testing.suite.harness import (
     REALM,
@@ -144,6 +144,20 @@ class AttemptRules(StoreHarness):
             assert refusal is not None
         allowed = [await store.admit_attempt(REALM, attempt(n, 200), T0, THROTTLE) for n in range(10, 60)]
         expect(count(allowed, None), THROTTLE.network[0].limit)
+
+    @with_store
+    async def test_the_counters_can_be_read_and_reading_reserves_nothing(self, store: Store) -> None:
+        expect(await store.read_attempts(REALM, attempt(1, 1)), Tallies())
+        tallies = Tallies()
+        for number in range(THROTTLE.free_failures):
+            outcome = admit(tallies, T0 + number * TICK, THROTTLE)
+            assert isinstance(outcome, Admitted)
+            tallies = outcome.tallies
+            expect(await store.admit_attempt(REALM, attempt(1, 1), T0 + number * TICK, THROTTLE), None)
+            for _ in range(3):
+                expect(await store.read_attempts(REALM, attempt(1, 1)), tallies)
+        expect((await store.read_attempts(REALM, attempt(1, 2))).pair, None)
+        expect(await store.read_attempts("other", attempt(1, 1)), Tallies())
 
     @with_store
     async def test_a_success_costs_nothing_and_clears_the_account(self, store: Store) -> None:

@@ -96,6 +96,7 @@ READS: dict[str, Call] = {
     "account_by_email": lambda s: s.account_by_email(REALM, "1@example.com"),
     "account_by_id": lambda s: s.account_by_id(REALM, "alice"),
     "list_accounts": lambda s: s.list_accounts(REALM),
+    "read_attempts": lambda s: s.read_attempts(REALM, attempt(1)),
     "list_keys": lambda s: s.list_keys(REALM),
     "keys_version": lambda s: s.keys_version(REALM),
     "poll": _page_of,

@@ -1,0 +1,163 @@
+"""What the API would say of what was sent to it: for explaining, by the functions that judge bodies in earnest.
+
+Nothing is created, counted or verified. Whether a password is right only a sign-in finds out, since looking costs an
+attempt. What the store knows of an account is told to those who may see everything, and to nobody else: an attempt
+would cost a stranger something, asking would not.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from frontdesk.core.credentials import is_id
+from frontdesk.core.explanation import Fact, fact, shown
+from frontdesk.core.sessions import is_subject
+from frontdesk.endpoints import bodies
+from frontdesk.endpoints.api import options_of, origin_of
+from frontdesk.endpoints.gate import Gate
+from frontdesk.endpoints.http import BODY_LIMIT, Request
+from frontdesk.endpoints.revocations import NO_KEY, NO_SESSION, NO_SUBJECT, named_in
+from frontdesk.errors import Refusal
+
+TOO_LARGE: Final = fact("content_too_large", f"The body has more than {BODY_LIMIT} octets, so it is not read.")
+UNKNOWN: Final = fact(
+    "content_unknown", "What the body would hold is not known: a request is explained with its body by POST."
+)
+_NOT_TOLD: Final = fact(
+    "account_not_told", "Whether an account has this address is told to services with the scope explain, not here."
+)
+_NOT_LOOKED_AT: Final = fact(
+    "password_not_looked_at", "Whether the password is right only a sign-in finds out: looking costs an attempt."
+)
+
+
+class Content(NamedTuple):
+    """What was found. `refusal`: why it is refused; the last of the facts is the cause. `refresh_token`: that of the
+    body."""
+
+    facts: tuple[Fact, ...]
+    refusal: Refusal | None = None
+    refresh_token: bytes | None = None
+
+
+async def content_of(gate: Gate, request: Request, shape: type[msgspec.Struct], *, sees_all: bool) -> Content:
+    """What the operation that reads `shape` would say of the body. Raises StoreError."""
+    body = bodies.read_json(request, shape)
+    if isinstance(body, Refusal):
+        return Content((_unreadable(body, request),), body)
+    what = "The body is JSON of the shape that is declared." if request.body else "No body came, and none need come."
+    read = fact("content_read", what)
+    if isinstance(body, bodies.RegisterBody):
+        content = await _registration(gate, body, sees_all=sees_all)
+    elif isinstance(body, bodies.LoginBody):
+        content = await _sign_in(gate, request, body, sees_all=sees_all)
+    elif isinstance(body, bodies.RevokeBody):
+        content = await _revocation(gate, body)
+    else:
+        sent = body.refresh_token if isinstance(body, bodies.RefreshBody) else None
+        content = Content((), refresh_token=None if sent is None else sent.encode())
+    return content._replace(facts=(read, *content.facts))
+
+
+async def own_session(gate: Gate, session_id: str, subject: str) -> Content:
+    """What the operation that ends one of the subject's sessions would say of the id in its path."""
+    row = await gate.desk.store.read_session(gate.desk.settings.realm, session_id) if is_id(session_id) else None
+    if row is None or row.subject != subject:
+        sentence = "None of the subject's sessions has the id that the path names."
+        return Content((fact("target_unknown", sentence),), Refusal("session_not_found"))
+    return Content((fact("target_named", "The path names a session of the subject."),))
+
+
+def _unreadable(refusal: Refusal, request: Request) -> Fact:
+    detail = shown(refusal.detail)
+    match refusal.code:
+        case "body_too_large":
+            return TOO_LARGE
+        case "content_type_unsupported":
+            declared = shown(request.header(b"content-type") or "(nothing, or twice)")
+            sentence = f"The body is declared as {declared}; what is read is application/json."
+            return fact("content_type_wrong", sentence, content_type=declared)
+        case "body_not_parseable":
+            return fact("content_not_json", f"The body is not strict JSON: {detail}")
+        case _:
+            return fact("content_shape_wrong", f"The body has another shape than the one that is declared: {detail}")
+
+
+async def _registration(gate: Gate, body: bodies.RegisterBody, *, sees_all: bool) -> Content:
+    accounts = gate.desk.accounts
+    address = accounts.acceptable(body.email, body.password)
+    if isinstance(address, Refusal):
+        code = "address_unusable" if address.code == "email_invalid" else "password_refused"
+        return Content((fact(code, address.detail or address.title, reason=address.code),), address)
+    usable = fact("registration_usable", "The address is one, and the password may be chosen for it.")
+    await gate.desk.store.check()
+    if not sees_all:
+        return Content((usable, _NOT_TOLD))
+    if await accounts.by_email(address) is not None:
+        taken = fact("account_found", "An account has this address.")
+        return Content((usable, taken), Refusal("email_taken"))
+    return Content((usable, fact("account_absent", "No account has this address.")))
+
+
+async def _sign_in(gate: Gate, request: Request, body: bodies.LoginBody, *, sees_all: bool) -> Content:
+    options = options_of(body)
+    if isinstance(options, Refusal):
+        words = f"{shown(body.credential or 'the default')} over {shown(body.transport or 'the default')}"
+        return Content((fact("carriage_refused", f"There is no such credential or transport: {words}."),), options)
+    await gate.desk.store.check()
+    facts = [_NOT_TOLD]
+    if sees_all:
+        told = await _of_account(gate, request, body.email)
+        if told.refusal is not None:
+            return told
+        facts = list(told.facts)
+    facts.append(_NOT_LOOKED_AT)
+    # Decided behind the password: a sign-in with a wrong one would not come so far.
+    carriage = gate.desk.carriage(options)
+    if isinstance(carriage, Refusal):
+        return Content((*facts, fact("carriage_refused", carriage.detail)), carriage)
+    sentence = f"The session would be carried as {carriage.credential} over {carriage.transport}."
+    offered = fact("carriage_offered", sentence, credential=carriage.credential, transport=carriage.transport)
+    return Content((*facts, offered))
+
+
+async def _of_account(gate: Gate, request: Request, email: str) -> Content:
+    """The attempt budget and the account, as a sign-in from where this request comes from would meet them."""
+    accounts = gate.desk.accounts
+    budget = await accounts.budget(email, origin=origin_of(gate, request))
+    if budget.refusal is not None:
+        locked = " Only `frontdesk users unlock` lifts the stop." if budget.is_locked else ""
+        sentence = (
+            f"The attempt budget is used up: the password would not be looked at. {budget.refusal.detail}{locked}"
+        )
+        after = budget.refusal.members.get("retry_after")
+        seconds = after if isinstance(after, int) else None
+        used_up = fact("attempts_used_up", sentence, failures=budget.failures, retry_after=seconds)
+        return Content((used_up,), budget.refusal)
+    sentence = f"The attempt budget has room; attempts that failed in a row: {budget.failures}."
+    room = fact("attempts_left", sentence, failures=budget.failures)
+    if await accounts.by_email(email) is None:
+        absent = fact("account_absent", "No account has this address, so no password is right.")
+        return Content((room, absent), Refusal("invalid_credentials"))
+    return Content((room, fact("account_found", "An account has this address.")))
+
+
+async def _revocation(gate: Gate, body: bodies.RevokeBody) -> Content:
+    named = named_in(body)
+    refusal = named if isinstance(named, Refusal) else await _missing(gate, *named)
+    if refusal is None:
+        return Content((fact("target_named", "The body names one thing that is to end, which can end."),))
+    code = "content_shape_wrong" if refusal.code == "body_invalid" else "target_unknown"
+    return Content((fact(code, refusal.detail),), refusal)
+
+
+async def _missing(gate: Gate, kind: str, target: str) -> Refusal | None:
+    if kind == "session":
+        row = await gate.desk.store.read_session(gate.desk.settings.realm, target) if is_id(target) else None
+        return NO_SESSION if row is None else None
+    if kind == "key":
+        await gate.desk.keys.catch_up()
+        return None if any(key.id == target for key in gate.desk.keys.stored) else NO_KEY
+    return NO_SUBJECT if kind == "subject" and not is_subject(target) else None
