@@ -49,10 +49,12 @@ class Provider:
         url = f"http://127.0.0.1:{self._server.server_address[1]}/keys"
         return {"IDP_ISSUER": self.issuer, "IDP_JWKS_URL": url, "IDP_AUDIENCE": AUDIENCE}
 
-    def token(self, subject: str = "alice", *, lives: timedelta = timedelta(minutes=5), **claims: str) -> str:
+    def token(
+        self, subject: str = "alice", *, lives: timedelta = timedelta(minutes=5), typ: str = "at+jwt", **claims: str
+    ) -> str:
         now = datetime.now(UTC)
         members = {"iss": self.issuer, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + lives, **claims}
-        return pyjwt.encode(members, self._key, algorithm="ES256", headers={"kid": "one", "typ": "at+jwt"})
+        return pyjwt.encode(members, self._key, algorithm="ES256", headers={"kid": "one", "typ": typ})
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         keys = self._keys

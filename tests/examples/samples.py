@@ -22,16 +22,27 @@ def samples(page: str, language: str = "python") -> list[str]:
     return found
 
 
-def write(pages: Mapping[str, Sequence[str]], directory: Path) -> list[Path]:
-    """Write each sample of each page as the module that it is called there; AssertionError for one without a name."""
+def write(
+    pages: Mapping[str, Sequence[str]], directory: Path, addresses: Mapping[str, str] | None = None
+) -> list[Path]:
+    """Write each sample of each page as the module that it is called there; AssertionError for one without a name.
+
+    addresses: what stands in the place of addresses that the page makes up; nothing else of a sample is ever changed.
+    """
     written: list[Path] = []
     for page, names in pages.items():
         found = samples(page)
         assert len(found) == len(names), page
         for name, sample in zip(names, found, strict=True):
             written.append(directory / f"{name}.py")
-            written[-1].write_text(sample, encoding="utf-8")
+            written[-1].write_text(_moved(sample, addresses or {}), encoding="utf-8")
     return written
+
+
+def _moved(sample: str, addresses: Mapping[str, str]) -> str:
+    for made_up, real in addresses.items():
+        sample = sample.replace(f'"{made_up}"', f'"{real}"')
+    return sample
 
 
 def write_each(texts: Sequence[str], directory: Path) -> list[Path]:
