@@ -27,9 +27,8 @@ class Provider:
     """An identity provider: publishes one key, signs with PyJWT, and knows nothing of Frontdesk."""
 
     def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        public: dict[str, Any] = json.loads(pyjwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
-        self._keys = json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]}).encode()
+        self._kid = 0
+        self.change_key()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.issuer = "https://idp.example/realms/shop"
@@ -54,18 +53,25 @@ class Provider:
     ) -> str:
         now = datetime.now(UTC)
         members = {"iss": self.issuer, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + lives, **claims}
-        return pyjwt.encode(members, self._key, algorithm="ES256", headers={"kid": "one", "typ": typ})
+        return pyjwt.encode(members, self._key, algorithm="ES256", headers={"kid": str(self._kid), "typ": typ})
+
+    def change_key(self) -> None:
+        """Sign with another key from now on, and publish that one alone."""
+        self._kid += 1
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        public: dict[str, Any] = json.loads(pyjwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
+        self._keys = json.dumps({"keys": [{**public, "kid": str(self._kid), "alg": "ES256", "use": "sig"}]}).encode()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        keys = self._keys
+        provider = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(keys)))
+                self.send_header("content-length", str(len(provider._keys)))
                 self.end_headers()
-                self.wfile.write(keys)
+                self.wfile.write(provider._keys)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
                 """Say nothing."""

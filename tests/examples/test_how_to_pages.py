@@ -28,7 +28,6 @@ from websockets.sync.client import connect
 
 from frontdesk.cli.commands import app as cli
 from frontdesk.testing import Client
-from frontdesk.verifier import Verifier
 from frontdesk.verifier.follow import MAX_STALENESS
 from tests.advisor.hosting import PATIENCE, Provider, hosted, port
 from tests.examples import samples
@@ -56,7 +55,7 @@ PAGES = {
 
 SERVICES, PROVIDER = "how-to/microservices.md", "how-to/identity-provider.md"
 LITESTAR, FLASK, DJANGO = "how-to/litestar.md", "how-to/flask.md", "how-to/django.md"
-HOUSES = {LITESTAR: "house_in_litestar:app", FLASK: "house_in_flask:app", DJANGO: "asgi:app"}
+HOUSES = {LITESTAR: "house_in_litestar:app", FLASK: "house_in_flask:app", DJANGO: "asgi:application"}
 """What uvicorn is told to serve, of the pages about a framework without an adapter."""
 
 Load = Callable[..., tuple[ModuleType, ...]]
@@ -264,17 +263,34 @@ def test_flask_started_without_the_desk_answers_nothing(load: Load) -> None:
 
 
 def test_django_started_without_the_desk_answers_nothing(tmp_path: Path) -> None:
-    samples.write({DJANGO: PAGES[DJANGO]}, tmp_path)
     program = "import asgi; from django.test import Client; print(Client(raise_request_exception=False).get('/signin'))"
-    answered = subprocess.run(
+    assert "status_code=500" in said(program, DJANGO, tmp_path)
+
+
+@pytest.mark.parametrize("page", HOUSES)
+def test_the_client_for_tests_is_signed_in_by_name(page: str, tmp_path: Path) -> None:
+    module, _, name = HOUSES[page].partition(":")
+    program = f"""
+from {module} import {name} as app
+from frontdesk.testing import Client
+with Client(app) as client:
+    client.sign_in_as("carol", roles={{"keeper"}})
+    print(client.get("/keys").json())"""
+    assert said(program, page, tmp_path) == "{'handed to': 'carol'}\n"
+
+
+def said(program: str, page: str, directory: Path) -> str:
+    """What a program prints that may import the samples of a page; in a process of its own, as above."""
+    samples.write({page: PAGES[page]}, directory)
+    done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=tmp_path,
+        cwd=directory,
         env={**os.environ, "DJANGO_SECRET_KEY": secrets.token_hex(32)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "status_code=500" in answered.stdout
+    return done.stdout
 
 
 def test_a_wsgi_application_asks_the_desk_beside_it(load: Load, tmp_path: Path) -> None:
@@ -438,7 +454,7 @@ def test_a_service_lets_in_who_is_signed_in_at_the_desk_and_no_longer(
             assert code_of(service.get("/orders", headers=packer), status=401) == "session_ended"
             assert service.get("/orders", headers=nobody_special).status_code == 200
             running.close()
-            goes_on_for_the_bound_alone(service, nobody_special, orders.verifier)
+            goes_on_for_the_bound_alone(service, nobody_special)
 
 
 def is_refused_elsewhere(base: str, headers: Mapping[str, str]) -> None:
@@ -451,12 +467,12 @@ def is_refused_elsewhere(base: str, headers: Mapping[str, str]) -> None:
         assert code_of(service.get("/orders", headers=headers), status=401) == "credential_invalid"
 
 
-def goes_on_for_the_bound_alone(service: Client, headers: Mapping[str, str], verifier: Verifier) -> None:
+def goes_on_for_the_bound_alone(service: Client, headers: Mapping[str, str]) -> None:
     """The desk has stopped: yes up to `max_staleness`, then 503."""
     deadline = time.monotonic() + PATIENCE
     while (answer := service.get("/orders", headers=headers)).status_code == 200:
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.05)
     lag = service.get("/health").json()["lag"]
     assert (code_of(answer, status=503), lag >= MAX_STALENESS.total_seconds()) == ("store_unavailable", True)
     assert code_of(service.get("/orders", headers=headers), status=503) == "store_unavailable"
@@ -495,6 +511,13 @@ def test_the_service_of_an_identity_provider_takes_the_access_tokens_for_it_and_
                 provider.token(typ="JWT", aud="reports", lives=timedelta(seconds=-1)): "token_expired",
             }.items():
                 assert code_of(ask("/whoami", token), status=401) == code
+            provider.change_key()
+            remote: Any = reports.verifier._keys
+            later = time.monotonic() + 15 * 60
+            assert ask("/whoami", told).status_code == 200
+            remote._remote._timer = lambda: later
+            assert code_of(ask("/whoami", told), status=401) == "credential_invalid"
+            assert ask("/whoami", provider.token("alice", typ="JWT", aud="reports")).status_code == 200
         shown = printed_command("frontdesk inspect", told)
         assert all(word in shown for word in (provider.issuer, "reports", "JWT"))
 
