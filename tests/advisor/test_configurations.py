@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from frontdesk.adapters import asgi
-from frontdesk.advisor import Configuration, Recommendation
+from frontdesk.advisor import Configuration, Recommendation, Snippet
 from frontdesk.cli.commands import app as cli
 from frontdesk.core.passwords import PROFILES
 from frontdesk.server.app import Application
@@ -75,12 +75,10 @@ def environ(urls: Callable[[str], str], provider: Provider, monkeypatch: pytest.
     monkeypatch.setitem(defaults, "hashing", PROFILES["small"])
 
     def prepare(each: Recommendation) -> dict[str, str]:
-        wanted = each.configuration.environment
-        assert wanted is not None
         values = {"FRONTDESK_BASE_URL": BASE, "PAGE_ORIGIN": PAGE, "FRONTDESK_SECRET": SECRET, **provider.environ}
         if each.plan.over_a_network:
             values["FRONTDESK_STORE"] = urls(each.plan.store)
-        names = {line.partition("=")[0] for line in wanted.text.splitlines()} - {"FRONTDESK_SERVICE_CREDENTIAL"}
+        names = variables_of(each.configuration.environment)
         given = {name: values[name] for name in names}
         for name, value in given.items():
             monkeypatch.setenv(name, value)
@@ -88,6 +86,11 @@ def environ(urls: Callable[[str], str], provider: Provider, monkeypatch: pytest.
         return given
 
     return prepare
+
+
+def variables_of(environment: Snippet) -> list[str]:
+    """The names of the variables in a file of them."""
+    return [line.partition("=")[0] for line in environment.text.splitlines() if not line.startswith("#")]
 
 
 def do_commands(configuration: Configuration, beginning: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The configuration as text to paste: a Python module, that of a service, settings of the server, the environment.
 
-Every text that can come out of here is started and signed in to by tests/advisor/test_configurations.py. No line is
-wider than a terminal of 80 columns.
+Every text that can come out of here is started and signed in to by tests/advisor/test_configurations.py; every command
+is run as it stands by tests/advisor/test_pasting.py. No line is wider than a terminal of 80 columns.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ class Snippet(msgspec.Struct, frozen=True, kw_only=True):
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """What to paste.
 
-    application: the module that signs in, or that checks a provider's tokens. service: one of the other services.
+    application: the module that signs in, or that checks a provider's tokens. service: one of the other services. Each
+    has an environment of its own, a file that its commands read: a service holds no secret of the desk.
     settings: the same desk as `frontdesk serve` (frontdesk.toml); where there is none the ready-made server cannot do
     this. login: what a sign-in must say beside address and password.
     """
 
     commands: Snippet
-    environment: Snippet | None
+    environment: Snippet
     application: Snippet
+    service_environment: Snippet | None
     service: Snippet | None
     settings: Snippet | None
     client: Snippet
@@ -46,7 +48,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     def snippets(self) -> tuple[Snippet, ...]:
         """All of them, in the order in which they are wanted."""
-        found = (self.commands, self.environment, self.application, self.service, self.settings, self.client)
+        desk = (self.commands, self.environment, self.application)
+        found = (*desk, self.service_environment, self.service, self.settings, self.client)
         return tuple(each for each in found if each is not None)
 
 
@@ -56,6 +59,7 @@ def configuration_of(plan: Plan) -> Configuration:
         commands=Snippet(name="commands", language="sh", text=_commands(plan)),
         environment=_environment(plan),
         application=Snippet(name="app.py", language="python", text=_application(plan)),
+        service_environment=_service_environment(plan),
         service=_service(plan),
         settings=_settings(plan),
         client=_client(plan),
@@ -79,18 +83,32 @@ def _commands(plan: Plan) -> str:
     lines = [f"pip install 'frontdesk[fastapi{http}{server}{_DRIVER[plan.store]}]' uvicorn"]
     if plan.over_a_network:
         lines.append(MAKES_ONE)
+    lines.append(_reads("app"))
     if plan.store == "postgresql":
-        lines.append("frontdesk migrate  # once, under the environment below")
+        lines.append("frontdesk migrate  # once")
     if plan.service not in {"none", "stateless"}:
         store = " --store sqlite:///app.db" if plan.store == "sqlite" else ""
         lines.append(f"frontdesk services add {AUDIENCES[0]} --scope revocations{store}")
     lines.append("uvicorn app:app")
-    if plan.service != "none" and plan.transport is not None:
-        lines.append(f"uvicorn {AUDIENCES[0]}:app --port 8001")
+    if _has_service(plan):
+        lines += [
+            "# The service, in a shell of its own:",
+            _reads(AUDIENCES[0]),
+            f"uvicorn {AUDIENCES[0]}:app --port 8001",
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _environment(plan: Plan) -> Snippet | None:
+def _reads(name: str) -> str:
+    """The command with which a shell takes a file of variables into its environment."""
+    return f"set -a; . ./{name}.env; set +a"
+
+
+def _has_service(plan: Plan) -> bool:
+    return plan.service != "none" and plan.transport is not None
+
+
+def _environment(plan: Plan) -> Snippet:
     lines = []
     if plan.transport is None or plan.enters:
         lines += [
@@ -99,15 +117,29 @@ def _environment(plan: Plan) -> Snippet | None:
             f"IDP_AUDIENCE={AUDIENCES[0]}",
         ]
     if plan.transport is not None:
-        host = "app.example" if plan.service == "none" else "desk.example"
-        lines.append(f"FRONTDESK_BASE_URL=https://{host}")
+        lines += _address(plan)
     if plan.leaf == "single-page-memory":
         lines.append("PAGE_ORIGIN=https://www.app.example")
     if plan.over_a_network:
         lines += [f"FRONTDESK_STORE={_URL[plan.store]}", "FRONTDESK_SECRET=<what python3 printed>"]
-    if plan.service not in {"none", "stateless"}:
-        lines.append("FRONTDESK_SERVICE_CREDENTIAL=<fdk_…, of the service alone>")
-    return Snippet(name="environment", language="sh", text="\n".join(lines) + "\n")
+    return Snippet(name="app.env", language="sh", text="\n".join(lines) + "\n")
+
+
+def _service_environment(plan: Plan) -> Snippet | None:
+    if not _has_service(plan):
+        return None
+    lines = _address(plan)
+    if plan.service != "stateless":
+        lines.append("FRONTDESK_SERVICE_CREDENTIAL=<what frontdesk services add printed>")
+    return Snippet(name=f"{AUDIENCES[0]}.env", language="sh", text="\n".join(lines) + "\n")
+
+
+def _address(plan: Plan) -> list[str]:
+    return ["# To try it on this machine: http://localhost:8000", f"FRONTDESK_BASE_URL={_base_url(plan)}"]
+
+
+def _base_url(plan: Plan) -> str:
+    return "https://app.example" if plan.service == "none" else "https://desk.example"
 
 
 # --- the application ------------------------------------------------------------------------------------------------
@@ -213,7 +245,7 @@ _FOLLOWING: Final[Mapping[str, str]] = {
 
 
 def _service(plan: Plan) -> Snippet | None:
-    if plan.service == "none" or plan.transport is None:
+    if not _has_service(plan):
         return None
     verifier = (
         "verifier = Verifier(\n"
@@ -247,9 +279,12 @@ def _checking(verifier: str, path: str, says: str, *, cookies: bool, first: str)
 def _settings(plan: Plan) -> Snippet | None:
     if plan.transport is None or plan.enters:
         return None
-    host = "app.example" if plan.service == "none" else "desk.example"
-    lines = [f'base_url = "https://{host}"']
-    lines += ['store = "sqlite:///frontdesk.db"'] if plan.store == "sqlite" else []
+    lines = [
+        f"# pip install 'frontdesk[server{_DRIVER[plan.store]}]'",
+        "# frontdesk serve  # in place of uvicorn app:app",
+        f'base_url = "{_base_url(plan)}"',
+    ]
+    lines += ['store = "sqlite:///app.db"'] if plan.store == "sqlite" else []
     lines += [f'credentials = ["{plan.credential}"]', f'transports = ["{plan.transport}"]']
     if plan.service != "none":
         lines.append("audience = [" + ", ".join(f'"{name}"' for name in AUDIENCES) + "]")
@@ -260,22 +295,25 @@ def _settings(plan: Plan) -> Snippet | None:
     if plan.leaf == "single-page-memory":
         lines.append("# For a page of this host; one of another host takes app.py, which has CORS.")
     if plan.over_a_network:
-        lines.append("# FRONTDESK_STORE and FRONTDESK_SECRET stand in the environment.")
+        lines.append("# FRONTDESK_STORE and FRONTDESK_SECRET stand in app.env.")
     return Snippet(name="frontdesk.toml", language="toml", text="\n".join(lines) + "\n")
 
 
 _REQUESTS: Final = """\
-POST {where} {body}
+{made}POST {where} {body}
   {kept}
 GET {path}
   Authorization: Bearer <access_token>
-{later}"""
+{later}POST /auth/logout
+  Authorization: Bearer <access_token>
+"""
 _POST: Final = """\
 const post = {{
   method: "POST", headers: {{"content-type": "application/json"}},
   body: JSON.stringify({says}),
 }};
 """
+_MADE: Final = "// Before, once: POST /auth/register {email, password} makes the account.\n"
 
 
 def _client(plan: Plan) -> Snippet:
@@ -292,10 +330,11 @@ def _requests(plan: Plan, path: str) -> str:
     refreshed = plan.credential != "session"
     later = '401 token_expired: POST /auth/refresh {"refresh_token": …}; keep what it answers\n'
     return _REQUESTS.format(
+        made="" if plan.enters else 'POST /auth/register {"email": …, "password": …}\n  once: makes the account\n',
         where="/enter" if plan.enters else "/auth/login",
         body='{"token": …}' if plan.enters else '{"email": …, "password": …}',
         kept=f"-> access_token{', refresh_token' if refreshed else ''}: into the keychain",
-        path=path,
+        path=path if plan.service == "none" else f"{path}, of the service",
         later=later if refreshed else "",
     )
 
@@ -305,8 +344,11 @@ def _script(plan: Plan, path: str) -> str:
     post = _POST.format(says=says)
     if plan.credential == "session":
         begins = "/enter" if plan.enters else "/auth/login"
-        call = f'await fetch("{path}");  // the cookie goes along by itself\n'
-        return f'{post}await fetch("{begins}", post);\n{call}'
+        return (
+            f'{post}{_MADE if not plan.enters else ""}await fetch("{begins}", post);\n'
+            f'await fetch("{path}");  // the cookie goes along by itself\n'
+            '// To sign out: await fetch("/auth/logout", {method: "POST"});\n'
+        )
     # A page of another origin may import the desk's file, too: CORS lets it, which the application needs anyway.
     crosses = plan.leaf == "single-page-memory"
     desk = "https://app.example" if crosses else ""
@@ -319,11 +361,14 @@ def _script(plan: Plan, path: str) -> str:
     if len(options) > 1:
         told = "\n  " + told.replace(", ", ",\n  ") + ",\n"
     sign_in = 'signIn(() => fetch("/enter", post))' if plan.enters else f"signIn({says})"
+    there = f"// A proxy leads {path} of this host to the service.\n" if plan.service != "none" else ""
     return (
         f'import {{ createClient }} from "{desk}/auth/frontdesk.js";\n\n'
         f"{post if plan.enters else ''}"
         f"const client = createClient({f'{{{told}}}' if told else ''});\n"
+        f"{_MADE if not plan.enters else ''}"
         f"await client.{sign_in};\n"
-        "// Refreshes when it must, once for all tabs.\n"
+        f"// Refreshes when it must, once for all tabs.\n{there}"
         f'await client.fetch("{desk}{path}");\n'
+        "// To sign out: await client.signOut();\n"
     )

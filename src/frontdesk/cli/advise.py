@@ -19,8 +19,7 @@ _WIDEST: Final = 80
 _OPTIONS: Final = {question.name: f"--{question.name}" for question in QUESTIONS}
 _HEADINGS: Final[Mapping[str, str]] = {
     "commands": "COMMANDS",
-    "environment": "ENVIRONMENT",
-    "frontdesk.toml": "OR THE READY-MADE SERVER: frontdesk.toml, then frontdesk serve",
+    "frontdesk.toml": "OR THE READY-MADE SERVER: frontdesk.toml",
     "client": "CLIENT",
 }
 
