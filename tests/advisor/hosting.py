@@ -112,16 +112,20 @@ def hosted(app: Any, listening: socket.socket) -> Iterator[None]:
 
 
 class Browser:
-    """A client of a desk on loopback that keeps Secure cookies, as browsers do there and httpx does not."""
+    """A client of a desk on loopback that keeps Secure cookies, as browsers do there and httpx does not.
 
-    def __init__(self, base: str) -> None:
+    origin: of the page, where that is not the desk's.
+    """
+
+    def __init__(self, base: str, *, origin: str = "") -> None:
         self.base = base
+        self.origin = origin or base
         self.cookies: dict[str, str] = {}
         self.token = ""
 
     def headers(self) -> dict[str, str]:
         """What goes along with the next request."""
-        headers = {"origin": self.base}
+        headers = {"origin": self.origin}
         if self.cookies:
             headers["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if self.token:

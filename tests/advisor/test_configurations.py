@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,6 @@ ENTERING = [name for name, each in EVERY.items() if each.plan.enters]
 FOREIGN = [name for name, each in EVERY.items() if each.plan.transport is None]
 
 Environ = Callable[[Recommendation], dict[str, str]]
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

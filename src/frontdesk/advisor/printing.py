@@ -121,7 +121,8 @@ def _environment(plan: Plan) -> Snippet:
     if plan.leaf == "single-page-memory":
         lines.append("PAGE_ORIGIN=https://www.app.example")
     if plan.over_a_network:
-        lines += [f"FRONTDESK_STORE={_URL[plan.store]}", "FRONTDESK_SECRET=<what python3 printed>"]
+        # Quoted: a shell reads the file, and a URL may hold `&` and `$`.
+        lines += [f"FRONTDESK_STORE='{_URL[plan.store]}'", "FRONTDESK_SECRET=<what python3 printed>"]
     return Snippet(name="app.env", language="sh", text="\n".join(lines) + "\n")
 
 
