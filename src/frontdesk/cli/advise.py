@@ -16,6 +16,7 @@ from frontdesk.cli.opening import JsonOption
 from frontdesk.cli.output import fail, note, print_json, say
 
 _WIDEST: Final = 80
+_LEFT: Final = "left without a recommendation"
 _OPTIONS: Final = {question.name: f"--{question.name}" for question in QUESTIONS}
 _HEADINGS: Final[Mapping[str, str]] = {
     "commands": "COMMANDS",
@@ -121,14 +122,24 @@ def _ask(question: Question) -> str:
         _write(textwrap.fill(text, _width(), initial_indent=f"  {number}  ", subsequent_indent="     ") + "\n")
     while True:
         _write(f"1 to {len(question.answers)}, Enter for 1, q to leave: ")
-        line = sys.stdin.readline()
+        line = _line()
         word = line.strip().lower()
         if not line or word == "q":
             _write("" if line else "\n")
-            raise fail("left without a recommendation")
+            raise fail(_LEFT)
         chosen = _chosen(question, word)
         if chosen is not None:
             return chosen
+
+
+def _line() -> str:
+    """What is typed; "" for its end (Ctrl-D). Ctrl-C leaves as shells expect it, with 128 and the number of SIGINT."""
+    try:
+        return sys.stdin.readline()
+    except KeyboardInterrupt:
+        _write("\n")
+        note(_LEFT)
+        raise typer.Exit(130) from None
 
 
 def _chosen(question: Question, word: str) -> str | None:
