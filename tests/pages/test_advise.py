@@ -11,6 +11,7 @@ from frontdesk.endpoints.http import Response
 from frontdesk.pages import Pages
 from tests.advisor.paths import recommendations
 from tests.pages.browsing import House, Visitor, elements_of, play, text_of
+from tests.requirements import ROOT
 
 ONE_OF_EACH = list({each.leaf: each for each in recommendations()}.values())
 
@@ -47,7 +48,9 @@ def test_a_recommendation_has_an_address(each: Recommendation) -> None:
             assert " ".join(argument.why.split()) in text
         for snippet in found.configuration.snippets():
             assert " ".join(snippet.text.split()) in text
-        assert f"docs/{found.page}" in text
+        assert f"goes on in docs/{found.page} of the source" in text
+        assert (ROOT / "docs" / found.page).is_file()
+        assert all(str(link["href"]).startswith(("/", "#")) for link in elements_of(page, "a"))
         assert "marked usual" not in text
 
     play(scenario)

@@ -162,7 +162,7 @@ def _write(text: str) -> None:
 def _told(found: Recommendation) -> Iterator[str]:
     yield from _paragraph(found.title)
     yield from _paragraph(found.summary)
-    yield f"More: docs/{found.page}"
+    yield f"More: docs/{found.page}, in the source of Frontdesk"
     for heading, arguments in (
         ("BECAUSE", found.reasons),
         ("REJECTED", found.rejected),
