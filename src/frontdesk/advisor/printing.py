@@ -89,7 +89,7 @@ def _commands(plan: Plan) -> str:
     if plan.service not in {"none", "stateless"}:
         store = " --store sqlite:///app.db" if plan.store == "sqlite" else ""
         lines.append(f"frontdesk services add {AUDIENCES[0]} --scope revocations{store}")
-    lines.append("uvicorn app:app")
+    lines.append("uvicorn app:app  # http://localhost:8000; in production behind a proxy with TLS")
     if _has_service(plan):
         lines += [
             "# The service, in a shell of its own:",
@@ -119,7 +119,7 @@ def _environment(plan: Plan) -> Snippet:
     if plan.transport is not None:
         lines += _address(plan)
     if plan.leaf == "single-page-memory":
-        lines.append("PAGE_ORIGIN=https://www.app.example")
+        lines += ["# To try it on this machine: http://localhost:5173", "PAGE_ORIGIN=https://www.app.example"]
     if plan.over_a_network:
         # Quoted: a shell reads the file, and a URL may hold `&` and `$`.
         lines += [f"FRONTDESK_STORE='{_URL[plan.store]}'", "FRONTDESK_SECRET=<what python3 printed>"]
@@ -301,6 +301,7 @@ def _settings(plan: Plan) -> Snippet | None:
 
 
 _REQUESTS: Final = """\
+Every body is JSON and says so: content-type: application/json
 {made}POST {where} {body}
   {kept}
 GET {path}

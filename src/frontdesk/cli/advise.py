@@ -19,7 +19,7 @@ _WIDEST: Final = 80
 _LEFT: Final = "left without a recommendation"
 _OPTIONS: Final = {question.name: f"--{question.name}" for question in QUESTIONS}
 _HEADINGS: Final[Mapping[str, str]] = {
-    "commands": "COMMANDS",
+    "commands": "COMMANDS, where the files below are",
     "frontdesk.toml": "OR THE READY-MADE SERVER: frontdesk.toml",
     "client": "CLIENT",
 }
