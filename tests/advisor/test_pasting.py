@@ -49,11 +49,11 @@ def typed_instead(configuration: Configuration) -> list[str]:
 
 
 def stands_for(each: Recommendation) -> set[str]:
-    """What a configuration shows of all that there is: its leaf, its commands, its variables, its services."""
+    """What a configuration shows of all that there is: its lines, its leaf, how its services check."""
     printed = each.configuration
-    variables = [printed.environment, *([printed.service_environment] if printed.service_environment else [])]
-    lines = [line for each in variables for line in each.text.splitlines()]
-    return {printed.commands.text, each.leaf, each.plan.service, f"in a {each.plan.transport}", *lines}
+    texts = [printed.commands, printed.environment, printed.service_environment]
+    lines = {line for text in texts if text is not None for line in text.text.splitlines()}
+    return {*lines, f"{each.leaf}, {each.plan.service}", f"in a {each.plan.transport}"}
 
 
 def served_instead(each: Recommendation) -> set[str]:
