@@ -117,7 +117,7 @@ class Desk:
             if line.startswith(("uvicorn ", "frontdesk serve")):
                 return shell, line
             if line.startswith("set -a"):
-                self._write_variables(machine)
+                self._write_variables(machine, line)
             said = shell.run(line)
             if line.startswith("python3 -c"):
                 self._values["FRONTDESK_SECRET"] = said
@@ -125,11 +125,12 @@ class Desk:
                 self._values["FRONTDESK_SERVICE_CREDENTIAL"] = said
         raise AssertionError("no line serves")
 
-    def _write_variables(self, machine: Machine) -> None:
+    def _write_variables(self, machine: Machine, line: str) -> None:
+        """Paste and fill in the file that this line reads."""
         printed = self.each.configuration
         for snippet in (printed.environment, printed.service_environment):
-            if snippet is not None:
-                text = "\n".join(self._with_value(line) for line in snippet.text.splitlines())
+            if snippet is not None and f"./{snippet.name};" in line:
+                text = "\n".join(self._with_value(variable) for variable in snippet.text.splitlines())
                 (machine.files / snippet.name).write_text(f"{text}\n")
 
     def _with_value(self, line: str) -> str:
@@ -137,8 +138,7 @@ class Desk:
         if line.startswith("#"):
             return line
         name, _, stand_in = line.partition("=")
-        value = self._values.get(name, "not yet known")
-        return f"{name}='{value}'" if stand_in.startswith("'") or " " in value else f"{name}={value}"
+        return f"{name}='{self._values[name]}'" if stand_in.startswith("'") else f"{name}={self._values[name]}"
 
     @contextmanager
     def serves(self) -> Iterator[None]:
@@ -176,7 +176,7 @@ def running(shell: Shell, line: str, port: int, machine: Machine) -> Iterator[No
     """A line that serves, from when it listens; stopped in the end."""
     process = shell.start(line, f"{port}")
     try:
-        wait_until(lambda: listens(port) or process.poll() is not None, line, PATIENCE)
+        wait_until(lambda: listens(port) or process.poll() is not None, line)
         assert process.poll() is None, machine.log()
         yield
     finally:
@@ -296,7 +296,7 @@ def signs_out_of_the_service(browser: Browser, port: int, *, hears: bool) -> Non
     assert set(ask(browser.headers()).json()) == {"orders of"}
     held = signs_out(browser, "/auth/me")
     if hears:
-        wait_until(lambda: ask(held).status_code != 200, "the service hears of the sign-out", PATIENCE)
+        wait_until(lambda: ask(held).status_code != 200, "the service hears of the sign-out")
         assert code_of(ask(held), status=401) == "session_ended"
     else:
         assert ask(held).status_code == 200
