@@ -7,11 +7,12 @@ would cost a stranger something, asking would not.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from frontdesk.core.credentials import is_id
+from frontdesk.core.discretion import Discreet
 from frontdesk.core.explanation import Fact, fact, shown
 from frontdesk.core.sessions import is_subject
 from frontdesk.endpoints import bodies
@@ -33,11 +34,11 @@ _NOT_LOOKED_AT: Final = fact(
 )
 
 
-class Content(NamedTuple):
+class Content(Discreet, msgspec.Struct, frozen=True):
     """What was found. `refusal`: why it is refused; the last of the facts is the cause. `refresh_token`: that of the
     body."""
 
-    facts: tuple[Fact, ...]
+    facts: tuple[Fact, ...] = ()
     refusal: Refusal | None = None
     refresh_token: bytes | None = None
 
@@ -57,8 +58,8 @@ async def content_of(gate: Gate, request: Request, shape: type[msgspec.Struct], 
         content = await _revocation(gate, body)
     else:
         sent = body.refresh_token if isinstance(body, bodies.RefreshBody) else None
-        content = Content((), refresh_token=None if sent is None else sent.encode())
-    return content._replace(facts=(read, *content.facts))
+        content = Content(refresh_token=None if sent is None else sent.encode())
+    return msgspec.structs.replace(content, facts=(read, *content.facts))
 
 
 async def own_session(gate: Gate, session_id: str, subject: str) -> Content:
