@@ -13,6 +13,9 @@ Timer = Callable[[], float]
 
 TIMER: Final[Timer] = time.perf_counter
 
+PROCESSOR_TIMER: Final[Timer] = time.process_time
+"""Seconds that processors have worked for this process, all its threads together."""
+
 BOOT_TIMER: Final[Timer] = (
     functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 )

@@ -56,8 +56,8 @@ WITH_NUMBERS: Mapping[str, tuple[Observations, Observations]] = {
         Observations(configured=Configured(workers=2), machine=replace(MACHINE, memory_bytes=GIBIBYTE // 8)),
     ),
     "hashing_slow": (
-        Observations(configured=Configured(), machine=replace(MACHINE, hash_seconds=2.0)),
-        Observations(configured=Configured(), machine=replace(MACHINE, hash_seconds=2.1)),
+        Observations(configured=Configured(), machine=replace(MACHINE, hash_seconds=2.0, hash_work=2.0)),
+        Observations(configured=Configured(), machine=replace(MACHINE, hash_seconds=2.1, hash_work=2.1)),
     ),
     "workers_many": (
         Observations(configured=Configured(workers=2), machine=MACHINE),

@@ -12,6 +12,7 @@ from argon2.low_level import hash_secret
 
 from frontdesk.clock import Timer
 from frontdesk.core.passwords import DEFAULT_PARAMETERS, PROFILES, SMALL_PARAMETERS, HashParameters
+from frontdesk.doctor.observed import Machine
 from frontdesk.doctor.report import Report, examine
 from frontdesk.errors import OverloadedError
 from frontdesk.server import examining, machine
@@ -32,7 +33,7 @@ def deployment(tmp_path: Path) -> Deployment:
 @pytest.fixture
 def measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords are hashed, as outside of the tests."""
-    monkeypatch.setattr(examining, "seconds_to_hash", machine.seconds_to_hash)
+    monkeypatch.setattr(examining, "measured", machine.measured)
 
 
 def container(root: Path, monkeypatch: pytest.MonkeyPatch, *, group: str, limits: dict[str, str]) -> None:
@@ -48,22 +49,31 @@ class Slow:
     """A timer by which each run takes these seconds, the last of them from then on."""
 
     def __init__(self, *seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._now = 0.0
         self.runs = 0
         self._running = False
 
     def __call__(self) -> float:
         if self._running:
-            self._now += self._seconds[min(self.runs, len(self._seconds) - 1)]
+            self._now += self.seconds[min(self.runs, len(self.seconds) - 1)]
             self.runs += 1
         self._running = not self._running
         return self._now
 
 
-def looked(deployment: Deployment, timer: Timer) -> Report:
-    examination = Examination({}, config=deployment.config, environ={}, timer=timer)
+def looked(deployment: Deployment, passed: Timer, worked: Timer | None = None) -> Report:
+    """`worked`: for how long processors worked; without it, as long as time passed."""
+    timers = (passed, worked or Slow(*getattr(passed, "seconds", ())))
+    examination = Examination({}, config=deployment.config, environ={}, timers=timers)
     return examine(asyncio.run(examination.observe()))
+
+
+def hashed(parameters: HashParameters, *timers: Timer) -> Machine:
+    looked_at = machine.look_at_machine(parameters)
+    return asyncio.run(
+        machine.measured(looked_at, parameters, timers=(timers[0], timers[-1]) if timers else machine.TIMERS)
+    )
 
 
 # --- how long a password takes ------------------------------------------------------------------------------------
@@ -85,12 +95,51 @@ def test_a_moment_in_which_the_machine_was_busy_is_no_finding(deployment: Deploy
     assert report.measured.hash_seconds == pytest.approx(0.2)
 
 
+@pytest.mark.usefixtures("measuring")
+def test_a_machine_that_is_busy_all_the_time_is_no_finding(deployment: Deployment) -> None:
+    """Time passes while others have the processors; the work is what it always is."""
+    report = looked(deployment, Slow(6.1, 5.9, 6.0), Slow(0.7, 0.6, 0.8))
+    assert report.findings == ()
+    assert report.measured is not None
+    assert report.measured.hash_seconds == pytest.approx(0.7)
+
+
+@pytest.mark.usefixtures("measuring")
+@pytest.mark.parametrize(
+    ("group", "limits"),
+    [
+        ("0::/desk\n", {"sys/fs/cgroup/desk/cpu.max": "8000 100000\n"}),
+        ("0::/desk\n", {"sys/fs/cgroup/desk/cpu.max": "max 100000\n", "sys/fs/cgroup/cpu.max": "4000 50000\n"}),
+        (
+            "3:cpu,cpuacct:/docker/1\n",
+            {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "8000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"},
+        ),
+    ],
+    ids=["version 2", "version 2, limited above", "version 1"],
+)
+def test_a_container_with_a_small_part_of_a_processor_is_slow_and_not_busy(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, limits: dict[str, str]
+) -> None:
+    container(tmp_path / "root", monkeypatch, group=group, limits=limits)
+    (finding,) = looked(deployment, Slow(2.6), Slow(0.2)).findings
+    assert (finding.code, finding.seen[:26]) == ("hashing_slow", "a password takes 2.5 secon")
+    assert finding.seen.endswith("at most 0.4 sign-ins a second")
+
+
 @pytest.mark.parametrize(("seconds", "runs"), [((0.1,), 3), ((4.5,), 1), ((2.5,), 2), ((3000.0,), 1), ((0.0,), 3)])
 def test_few_runs_are_made_and_none_after_a_few_seconds(seconds: tuple[float, ...], runs: int) -> None:
-    timer = Slow(*seconds)
-    took = asyncio.run(machine.seconds_to_hash(SMALL_PARAMETERS, ROOMY, timer=timer))
-    assert took == pytest.approx(min(seconds))
-    assert timer.runs == runs
+    passed, worked = Slow(*seconds), Slow(*seconds)
+    assert hashed(SMALL_PARAMETERS, passed, worked).hash_seconds == pytest.approx(min(seconds))
+    assert (passed.runs, worked.runs) == (runs, runs)
+
+
+@pytest.mark.parametrize(("workers", "rate"), [(1, 2.0), (2, 4.0), (4, 6.0), (16, 6.0)])
+def test_sign_ins_are_bounded_by_places_and_by_processors(workers: int, rate: float) -> None:
+    """One place for half a second each, and six processors, of which each sign-in takes one second."""
+    machine = Machine(
+        cores=8, capacity=6.0, memory_bytes=ROOMY, hashing_at_once=1, hash_bytes=1, hash_seconds=0.5, hash_work=1.0
+    )
+    assert machine.sign_ins_per_second(workers) == rate
 
 
 def test_the_dearest_profile_bounds_what_one_run_costs() -> None:
@@ -107,15 +156,22 @@ def test_what_is_measured_is_the_hash_of_these_parameters(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("argon2.low_level.hash_secret", recorded)
     parameters = HashParameters(memory_kib=20_000, passes=3, lanes=2)
-    assert asyncio.run(machine.seconds_to_hash(parameters, ROOMY)) > 0
+    took = hashed(parameters)
+    assert took.hash_seconds
+    assert took.hash_work
     assert costs == [(20_000, 3, 2)] * machine.RUNS
 
 
-def test_a_hash_that_would_fill_the_memory_is_not_tried() -> None:
+def test_a_hash_that_would_fill_the_memory_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    container(
+        tmp_path, monkeypatch, group="0::/\n", limits={"proc/meminfo": "MemFree: 9 kB\nMemAvailable:  130000 kB\n"}
+    )
     timer = Slow(0.1)
-    with pytest.raises(OverloadedError, match="more than a quarter"):
-        asyncio.run(machine.seconds_to_hash(DEFAULT_PARAMETERS, 200 * MEBIBYTE, timer=timer))
+    with pytest.raises(OverloadedError, match="more than half of the free"):
+        hashed(DEFAULT_PARAMETERS, timer)
     assert timer.runs == 0
+    container(tmp_path, monkeypatch, group="0::/\n", limits={"proc/meminfo": "MemAvailable:  140000 kB\n"})
+    assert hashed(DEFAULT_PARAMETERS, timer).hash_seconds
 
 
 @pytest.mark.usefixtures("measuring")
@@ -182,6 +238,18 @@ def test_a_container_that_sign_ins_fill_is_found_and_not_filled(
     assert document["findings"][0]["seen"].endswith("of 100 MiB")
     assert document["measured"]["hash_seconds"] is None
     assert document["unseen"][0]["why"].startswith("a hash takes 64 MiB of memory")
+
+
+@pytest.mark.usefixtures("one_processor", "measuring")
+def test_that_nothing_could_be_tried_in_a_small_container_is_told_and_no_fault(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"memory.max": 200 * MEBIBYTE, "memory.current": 180 * MEBIBYTE}
+    files = {f"sys/fs/cgroup/{name}": f"{value}\n" for name, value in limits.items()}
+    container(tmp_path / "root", monkeypatch, group="0::/\n", limits=files)
+    deployment.set(hashing='"small"')
+    document = run("--config", str(deployment.config), status=0)
+    assert codes(document) == ["unseen how long a password takes"]
 
 
 @pytest.mark.parametrize("limits", [{}, {"sys/fs/cgroup/memory.max": "max\n"}])

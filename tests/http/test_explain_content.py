@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from frontdesk.core.throttle import ThrottlePolicy
 from frontdesk.endpoints.bodies import LoginBody, RefreshBody, RegisterBody, RevokeBody
 from frontdesk.endpoints.routes import ROUTES
+from frontdesk.endpoints.settings import EdgeSettings
 from frontdesk.errors import OverloadedError, StoreError
 from frontdesk.service.settings import DeskSettings
 from frontdesk.testing import Client
-from tests.http.answers import ACCESS, EMAIL, PASSWORD, REFRESH, code_of, login, register
+from tests.http.answers import ACCESS, EMAIL, PASSWORD, REFRESH, SESSION, code_of, login, register
 from tests.http.contents import CASES, Sent, logging_in, posting, registering
 from tests.http.explained import OWN, answered, bearer, call, cookies, explained, explained_with, service_of, signed
 from tests.http.sites import Site, make_site
 from tests.http.test_explain_agrees import everything
+from tests.service.desks import TestDesk
 
 ACCOUNTS = frozenset({"account_found", "account_absent", "attempts_left", "attempts_used_up"})
 """What the store knows of an account."""
@@ -106,6 +108,32 @@ def test_nobody_but_who_sees_everything_is_told_of_accounts(site: Site, client: 
         assert not codes & ACCOUNTS
 
 
+def test_what_a_deployment_offers_is_not_told_without_the_right_password() -> None:
+    """The sign-in says it behind the password; so nobody learns it for nothing."""
+    settings = DeskSettings(credentials=("session",), transports=("cookie",))
+    site = make_site("starlette", settings=settings)
+    with site.client() as client:
+        register(client)
+        for sent in (logging_in(credential="jwt"), logging_in("x" * 20, credential="jwt")):
+            assert explained_of(client, sent) == {"verdict": "allowed", "code": "allowed"}
+        credential = service_of(site, client)
+        assert explained_of(client, logging_in(credential="jwt"), credential)["code"] == "credential_not_allowed"
+        assert answer_to(client, logging_in(credential="jwt")) == "credential_not_allowed"
+        unknown = logging_in(email="bob@example.com", credential="jwt")
+        assert explained_of(client, unknown, credential)["code"] == answer_to(client, unknown) == "invalid_credentials"
+
+
+def test_an_account_with_more_roles_than_a_token_may_hold_is_told_so(site: Site, client: Client) -> None:
+    roles = tuple(f"role-number-{number}" for number in range(400))
+    call(client, lambda: site.desk.accounts.register(EMAIL, PASSWORD, roles=roles))
+    sent = logging_in(credential="jwt")
+    told = explained_of(client, sent, service_of(site, client))
+    (cause,) = [fact for fact in told["facts"] if fact["decided"]]
+    assert (told["code"], cause["code"]) == ("claims_too_large", "carriage_too_large")
+    assert "'roles'" in cause["sentence"]
+    assert answer_to(client, sent) == "claims_too_large"
+
+
 def test_a_budget_that_is_used_up_is_not_told_to_a_stranger(site: Site, client: Client) -> None:
     sent = CASES["too many attempts"].make(site, client)
     assert explained_of(client, sent) == {"verdict": "allowed", "code": "allowed"}
@@ -119,6 +147,36 @@ def test_whether_a_password_is_right_nobody_is_told(site: Site, client: Client) 
     assert right["code"] == "allowed"
     assert "password_not_looked_at" in [fact["code"] for fact in right["facts"]]
     assert answer_to(client, logging_in("x" * 20)) == "invalid_credentials"
+
+
+def test_the_budget_is_that_of_the_address_however_it_is_written(site: Site, client: Client) -> None:
+    sent = CASES["too many attempts"].make(site, client)
+    credential = service_of(site, client)
+    told = explained_of(client, logging_in(email=EMAIL.upper()), credential)
+    (cause,) = [fact for fact in told["facts"] if fact["decided"]]
+    assert (told["code"], cause["values"]["failures"]) == ("too_many_attempts", 5)
+    assert "unlock" not in cause["sentence"]
+    assert answer_to(client, sent) == "too_many_attempts"
+
+
+def test_the_budget_of_a_network_counts_for_every_address(site: Site, client: Client) -> None:
+    for number in range(ThrottlePolicy().network[0].limit):
+        assert login(client, f"{number}@example.com").status_code == 401
+    sent = logging_in(email="somebody@example.com")
+    assert explained_of(client, sent, service_of(site, client))["code"] == "too_many_attempts"
+    assert answer_to(client, sent) == "too_many_attempts"
+
+
+def test_attempts_that_are_forgotten_are_not_told(site: Site, client: Client) -> None:
+    register(client)
+    credential = service_of(site, client)
+    for _ in range(3):
+        login(client, password="the wrong passphrase")
+    for days, failures in ((364, 3), (1, 0)):
+        site.clock.advance(timedelta(days=days))
+        told = explained_of(client, logging_in(), credential)
+        (room,) = [fact for fact in told["facts"] if fact["code"] == "attempts_left"]
+        assert room["values"] == {"failures": failures}
 
 
 def test_a_locked_account_is_told_with_what_lifts_it(site: Site, client: Client) -> None:
@@ -136,7 +194,9 @@ def test_a_locked_account_is_told_with_what_lifts_it(site: Site, client: Client)
 def test_the_holder_of_a_refresh_token_in_a_body_is_told_the_facts(site: Site, client: Client) -> None:
     told = explained_of(client, CASES["a refresh token in the body"].make(site, client))
     facts = {fact["code"]: fact for fact in told["facts"]}
-    assert facts["generation"]["values"] == {"presented": 0, "newest": 0}
+    assert facts["generation"]["values"] == {
+        "session": facts["generation"]["values"]["session"], "presented": 0, "newest": 0,
+    }  # fmt: skip
     assert facts["refresh_foreseen"]["decided"]
 
 
@@ -155,6 +215,48 @@ def test_a_refresh_token_out_of_its_cookie_is_a_strangers(site: Site, client: Cl
     assert explained_of(client, sent) == {"verdict": "refused", "code": "transport_mismatch"}
 
 
+@pytest.mark.parametrize("mine", [SESSION, ACCESS])
+def test_a_credential_out_of_its_cookie_makes_a_stranger_of_who_holds_another(
+    site: Site, client: Client, mine: str
+) -> None:
+    other = signed(client, credential="session" if mine == SESSION else "jwt")[mine]
+    own = cookies(signed(client, credential="jwt"), ACCESS)
+    for path in ("/auth/logout", "/auth/refresh"):
+        assert set(explained_of(client, posting(path, {"refresh_token": other}, own))) == {"verdict", "code"}
+
+
+def test_an_access_token_in_the_place_of_a_refresh_token_is_nobodys(site: Site, client: Client) -> None:
+    token = signed(client, credential="jwt", transport="bearer")["authorization"].removeprefix("Bearer ")
+    sent = posting("/auth/refresh", {"refresh_token": token})
+    assert set(explained_of(client, sent)) == {"verdict", "code"}
+
+
+def test_a_spent_token_beside_one_in_a_cookie_opens_nothing_and_is_told_of(site: Site, client: Client) -> None:
+    spent = CASES["a spent refresh token in the body"].make(site, client)
+    own = cookies(signed(client, credential="jwt"), REFRESH)
+    told = explained_of(client, spent._replace(headers=[*own, *spent.headers[1:]]))
+    assert told == {"verdict": "refused", "code": "credentials_ambiguous"}
+    assert site.desk.names().count("spent_token_explained") == 1
+
+
+def test_a_duplicate_refresh_cookie_beside_a_body_is_ambiguous_too(site: Site, client: Client) -> None:
+    token = signed(client, credential="jwt", transport="bearer")["refresh_token"]
+    twice = [(b"cookie", f"{REFRESH}=a; {REFRESH}=b".encode()), OWN]
+    sent = posting("/auth/refresh", {"refresh_token": token}, twice)
+    assert explained_of(client, sent)["code"] == answer_to(client, sent) == "credentials_ambiguous"
+
+
+def test_the_generation_of_one_session_is_not_told_as_that_of_another(site: Site, client: Client) -> None:
+    """The cookie is of one of my sessions, the body of another."""
+    first, second = (signed(client, credential="jwt", transport=how) for how in ("cookie", "bearer"))
+    sent = posting("/auth/logout", {"refresh_token": second["refresh_token"]}, cookies(first, ACCESS))
+    told = [fact["values"] for fact in explained_of(client, sent)["facts"] if fact["code"] == "generation"]
+    assert told == [
+        {"session": first["session"], "newest": 0},
+        {"session": second["session"], "presented": 0, "newest": 0},
+    ]
+
+
 def test_no_password_address_or_token_is_told_again(site: Site, client: Client) -> None:
     credential = service_of(site, client)
     held = signed(client, credential="jwt", transport="bearer")
@@ -165,6 +267,10 @@ def test_no_password_address_or_token_is_told_again(site: Site, client: Client) 
         posting("/auth/refresh", {"refresh_token": held["refresh_token"]}),
         posting("/auth/refresh", {"refresh_token": held["refresh_token"], held["refresh_token"]: 1}),
         posting("/auth/logout", {"refresh_token": held["refresh_token"]}),
+        posting("/auth/login", {PASSWORD: 1}),
+        posting("/auth/login", {f"a`b {PASSWORD}": 1}),
+        logging_in(email="somebody@example.com", refresh_in="a secret passphrase"),
+        logging_in(transport="somebody@example.com"),
     ):
         told = json.dumps(explained_of(client, sent, credential))
         for secret in ("somebody@", "somebody somebody", "secret passphrase", PASSWORD, held["refresh_token"]):
@@ -192,6 +298,43 @@ def test_a_body_for_a_route_of_the_application_is_not_judged() -> None:
         sent = posting("/open", b" " * 65537)
         assert explained_of(client, sent) == {"verdict": "allowed", "code": "allowed"}
         assert answer_to(client, sent) == "allowed"
+
+
+@pytest.mark.parametrize("case", ["no id of a session", "an order for no id"])
+def test_the_store_is_not_asked_for_what_is_no_id(
+    site: Site, client: Client, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    read = site.store.inner.read_session
+
+    async def noted(realm: str, session_id: str) -> Any:
+        asked.append(session_id)
+        return await read(realm, session_id)
+
+    sent = CASES[case].make(site, client)
+    monkeypatch.setattr(site.store.inner, "read_session", noted)
+    assert explained_of(client, sent)["code"] == "session_not_found"
+    assert "nonsense" not in asked
+
+
+def test_a_key_that_another_process_has_made_is_known(site: Site, client: Client) -> None:
+    async def rotated_elsewhere() -> str:
+        other = TestDesk(site.store.inner, clock=site.clock)
+        await other.open()
+        before = {key.id for key in other.keys.stored}
+        await other.rotate_keys(at_once=True)
+        return next(key.id for key in other.keys.stored if key.id not in before)
+
+    authorization = CASES["an order for a key"].make(site, client).headers[0]
+    sent = posting("/auth/revocations", {"key": call(client, rotated_elsewhere)}, [authorization])
+    assert explained_of(client, sent)["code"] == answer_to(client, sent) == "allowed"
+
+
+def test_the_holder_is_a_stranger_under_a_name_that_is_not_served() -> None:
+    site = make_site("starlette", edge=EdgeSettings(hosts=frozenset({"other.example"})))
+    with site.client() as client:
+        told = explained(client, cookies(signed(client)), path="/dashboard")
+        assert told == {"verdict": "refused", "code": "host_unknown"}
 
 
 @pytest.mark.parametrize("pieces", [1, 70])

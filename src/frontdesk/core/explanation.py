@@ -82,6 +82,7 @@ LINKS: Final[Mapping[str, str]] = MappingProxyType(
         "password_not_looked_at": _CONTENT,
         "carriage_offered": "http.md#credential-and-transport",
         "carriage_refused": "errors.md#credential_not_allowed",
+        "carriage_too_large": "errors.md#claims_too_large",
         "refresh_token_twice": "errors.md#credentials_ambiguous",
         "target_named": _CONTENT,
         "target_unknown": "errors.md#session_not_found",

@@ -117,20 +117,23 @@ class FileSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What passwords are hashed with. hashing_at_once: in one process. hash_seconds: how long one password took, None
-    where that was not measured."""
+    """What passwords are hashed with. hashing_at_once: in one process. hash_seconds: how long one password takes where
+    nothing else is done, hash_work: what processors work for it in all; both None where that was not measured.
+    capacity: how many processors may be kept busy, which is less than `cores` in a container with a quota."""
 
     cores: int
     memory_bytes: int
     hashing_at_once: int
     hash_bytes: int
     hash_seconds: float | None = None
+    hash_work: float | None = None
+    capacity: float = 1.0
 
     def sign_ins_per_second(self, workers: int) -> float | None:
-        """With a password, at most: each keeps one place of its process, and at least one processor, for that long."""
-        if not self.hash_seconds:
+        """With a password, at most: each keeps a place of its process for its time, and processors for its work."""
+        if not self.hash_seconds or not self.hash_work:
             return None
-        return min(workers * self.hashing_at_once, self.cores) / self.hash_seconds
+        return min(workers * self.hashing_at_once / self.hash_seconds, self.capacity / self.hash_work)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,10 +219,11 @@ class SiteSeen:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """A check that could not be made, and why."""
+    """A check that could not be made, and why. is_needed: without it nobody can say that all is well."""
 
     subject: str
     why: str
+    is_needed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

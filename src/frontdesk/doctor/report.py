@@ -43,12 +43,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return sum(finding.severity == severity for finding in self.findings)
 
     def status(self, fail_on: Severity) -> int:
-        """The exit status: 1 for a finding at least as bad as `fail_on`, else 2 if something could not be looked at,
-        else 0."""
+        """The exit status: 1 for a finding at least as bad as `fail_on`, else 2 if something that is needed
+        could not be looked at, else 0."""
         bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
         if any(finding.severity in bad for finding in self.findings):
             return 1
-        return 2 if self.unseen else 0
+        return 2 if any(each.is_needed for each in self.unseen) else 0
 
 
 def examine(seen: Observations) -> Report:

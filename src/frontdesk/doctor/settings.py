@@ -335,8 +335,8 @@ _MEBIBYTE: Final = 1024 * 1024
 _ROOMY: Final = 1024
 """MiB of memory, from which on a machine affords the default profile."""
 SLOW_HASH: Final = 2.0
-"""Seconds. OWASP asks for less than one (Password Storage Cheat Sheet, work factors); twice that is no accident of
-measuring."""
+"""Seconds. OWASP asks for less than one (Password Storage Cheat Sheet, work factors); only twice that is a finding,
+since no two measurements are the same."""
 
 
 def _of_cost(settings: Configured, machine: Machine) -> Iterator[Finding]:

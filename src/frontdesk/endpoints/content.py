@@ -7,6 +7,7 @@ would cost a stranger something, asking would not.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -21,11 +22,16 @@ from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import BODY_LIMIT, Request
 from frontdesk.endpoints.revocations import NO_KEY, NO_SESSION, NO_SUBJECT, named_in
 from frontdesk.errors import Refusal
+from frontdesk.service.accounts import Budget
 
 TOO_LARGE: Final = fact("content_too_large", f"The body has more than {BODY_LIMIT} octets, so it is not read.")
 UNKNOWN: Final = fact(
     "content_unknown", "What the body would hold is not known: a request is explained with its body by POST."
 )
+_PLAIN: Final = re.compile(r"[a-z_]{1,14}")
+"""Shorter than passwords are."""
+_UNKNOWN_NAME: Final = re.compile(r"field `(.*)`", re.DOTALL)
+_WRONG_WORD: Final = re.compile(r"value '.*'", re.DOTALL)
 _NOT_TOLD: Final = fact(
     "account_not_told", "Whether an account has this address is told to services with the scope explain, not here."
 )
@@ -43,8 +49,13 @@ class Content(Discreet, msgspec.Struct, frozen=True):
     refresh_token: bytes | None = None
 
 
-async def content_of(gate: Gate, request: Request, shape: type[msgspec.Struct], *, sees_all: bool) -> Content:
-    """What the operation that reads `shape` would say of the body. Raises StoreError."""
+async def content_of(
+    gate: Gate, request: Request, shape: type[msgspec.Struct], *, sees_all: bool, name_bytes: int
+) -> Content:
+    """What the operation that reads `shape` would say of a body that is not over the limit. Raises StoreError.
+
+    sees_all: whoever asks may see what the store knows of accounts. name_bytes: the length of the access cookie's name.
+    """
     body = bodies.read_json(request, shape)
     if isinstance(body, Refusal):
         return Content((_unreadable(body, request),), body)
@@ -53,7 +64,7 @@ async def content_of(gate: Gate, request: Request, shape: type[msgspec.Struct], 
     if isinstance(body, bodies.RegisterBody):
         content = await _registration(gate, body, sees_all=sees_all)
     elif isinstance(body, bodies.LoginBody):
-        content = await _sign_in(gate, request, body, sees_all=sees_all)
+        content = await _sign_in(gate, request, body, sees_all=sees_all, name_bytes=name_bytes)
     elif isinstance(body, bodies.RevokeBody):
         content = await _revocation(gate, body)
     else:
@@ -72,18 +83,22 @@ async def own_session(gate: Gate, session_id: str, subject: str) -> Content:
 
 
 def _unreadable(refusal: Refusal, request: Request) -> Fact:
-    detail = shown(refusal.detail)
-    match refusal.code:
-        case "body_too_large":
-            return TOO_LARGE
-        case "content_type_unsupported":
-            declared = shown(request.header(b"content-type") or "(nothing, or twice)")
-            sentence = f"The body is declared as {declared}; what is read is application/json."
-            return fact("content_type_wrong", sentence, content_type=declared)
-        case "body_not_parseable":
-            return fact("content_not_json", f"The body is not strict JSON: {detail}")
-        case _:
-            return fact("content_shape_wrong", f"The body has another shape than the one that is declared: {detail}")
+    if refusal.code == "content_type_unsupported":
+        declared = shown(request.header(b"content-type") or "(nothing, or twice)")
+        sentence = f"The body is declared as {declared}; what is read is application/json."
+        return fact("content_type_wrong", sentence, content_type=declared)
+    if refusal.code == "body_not_parseable":
+        return fact("content_not_json", f"The body is not strict JSON: {refusal.detail}")
+    # What stands where a name or a word belongs may be anything, a password, too.
+    detail = _UNKNOWN_NAME.sub(lambda found: f"field {_word(found[1])}", _WRONG_WORD.sub("value", refusal.detail))
+    return fact("content_shape_wrong", f"The body has another shape than the one that is declared: {shown(detail)}")
+
+
+def _word(sent: str | None) -> str:
+    """A name or a word that was sent, if it looks like one of those that are understood."""
+    if sent is None:
+        return "the default"
+    return sent if _PLAIN.fullmatch(sent) else "(not shown)"
 
 
 async def _registration(gate: Gate, body: bodies.RegisterBody, *, sees_all: bool) -> Content:
@@ -102,47 +117,44 @@ async def _registration(gate: Gate, body: bodies.RegisterBody, *, sees_all: bool
     return Content((usable, fact("account_absent", "No account has this address.")))
 
 
-async def _sign_in(gate: Gate, request: Request, body: bodies.LoginBody, *, sees_all: bool) -> Content:
+async def _sign_in(gate: Gate, request: Request, body: bodies.LoginBody, *, sees_all: bool, name_bytes: int) -> Content:
     options = options_of(body)
     if isinstance(options, Refusal):
-        words = f"{shown(body.credential or 'the default')} over {shown(body.transport or 'the default')}"
+        words = f"{_word(body.credential)} over {_word(body.transport)}"
         return Content((fact("carriage_refused", f"There is no such credential or transport: {words}."),), options)
     await gate.desk.store.check()
-    facts = [_NOT_TOLD]
-    if sees_all:
-        told = await _of_account(gate, request, body.email)
-        if told.refusal is not None:
-            return told
-        facts = list(told.facts)
-    facts.append(_NOT_LOOKED_AT)
-    # Decided behind the password: a sign-in with a wrong one would not come so far.
-    carriage = gate.desk.carriage(options)
-    if isinstance(carriage, Refusal):
-        return Content((*facts, fact("carriage_refused", carriage.detail)), carriage)
-    sentence = f"The session would be carried as {carriage.credential} over {carriage.transport}."
-    offered = fact("carriage_offered", sentence, credential=carriage.credential, transport=carriage.transport)
+    if not sees_all:
+        return Content((_NOT_TOLD, _NOT_LOOKED_AT))
+    accounts = gate.desk.accounts
+    budget = await accounts.budget(body.email, origin=origin_of(gate, request))
+    room = _of_budget(budget)
+    if budget.refusal is not None:
+        return Content((room,), budget.refusal)
+    account = await accounts.by_email(body.email)
+    if account is None:
+        absent = fact("account_absent", "No account has this address, so no password is right.")
+        return Content((room, absent), Refusal("invalid_credentials"))
+    facts = (room, fact("account_found", "An account has this address."), _NOT_LOOKED_AT)
+    # Decided behind the password: a sign-in with a wrong one does not come so far, and a stranger learns none of it.
+    foreseen = await accounts.foresee(account, options, name_bytes=name_bytes)
+    if isinstance(foreseen, Refusal):
+        code = "carriage_refused" if foreseen.code == "credential_not_allowed" else "carriage_too_large"
+        return Content((*facts, fact(code, foreseen.detail)), foreseen)
+    sentence = f"The session would be carried as {foreseen.credential} over {foreseen.transport}."
+    offered = fact("carriage_offered", sentence, credential=foreseen.credential, transport=foreseen.transport)
     return Content((*facts, offered))
 
 
-async def _of_account(gate: Gate, request: Request, email: str) -> Content:
-    """The attempt budget and the account, as a sign-in from where this request comes from would meet them."""
-    accounts = gate.desk.accounts
-    budget = await accounts.budget(email, origin=origin_of(gate, request))
-    if budget.refusal is not None:
-        locked = " Only `frontdesk users unlock` lifts the stop." if budget.is_locked else ""
-        sentence = (
-            f"The attempt budget is used up: the password would not be looked at. {budget.refusal.detail}{locked}"
-        )
-        after = budget.refusal.members.get("retry_after")
-        seconds = after if isinstance(after, int) else None
-        used_up = fact("attempts_used_up", sentence, failures=budget.failures, retry_after=seconds)
-        return Content((used_up,), budget.refusal)
-    sentence = f"The attempt budget has room; attempts that failed in a row: {budget.failures}."
-    room = fact("attempts_left", sentence, failures=budget.failures)
-    if await accounts.by_email(email) is None:
-        absent = fact("account_absent", "No account has this address, so no password is right.")
-        return Content((room, absent), Refusal("invalid_credentials"))
-    return Content((room, fact("account_found", "An account has this address.")))
+def _of_budget(budget: Budget) -> Fact:
+    """The attempt budget as a sign-in from where this request comes from would meet it."""
+    if budget.refusal is None:
+        sentence = f"The attempt budget has room; attempts that failed in a row: {budget.failures}."
+        return fact("attempts_left", sentence, failures=budget.failures)
+    locked = " Only `frontdesk users unlock` lifts the stop." if budget.is_locked else ""
+    sentence = f"The attempt budget is used up: the password would not be looked at. {budget.refusal.detail}{locked}"
+    after = budget.refusal.members.get("retry_after")
+    seconds = after if isinstance(after, int) else None
+    return fact("attempts_used_up", sentence, failures=budget.failures, retry_after=seconds)
 
 
 async def _revocation(gate: Gate, body: bodies.RevokeBody) -> Content:

@@ -1,4 +1,4 @@
-"""`GET /auth/explain`: why this request passes or fails, or another one that came like it.
+"""`/auth/explain`: why this request passes or fails, or another one that came like it; by POST with its body.
 
 A stranger is told the verdict and its code, as the request itself would have told. The facts are for the holder of the
 session, for a service with the scope `explain`, and on loopback in development for everybody.

@@ -79,8 +79,7 @@ class _Inquiry:
         self._websocket = websocket
         self._has_body = has_body
         self._sees_all = sees_all
-        self._sent_refresh_token: bytes | None = None
-        """That of the body."""
+        self._sent_refresh_token: bytes | None = None  # that of the body
         self._facts: list[Fact] = []
         self._cause: int | None = None
         """The place of the fact that nobody's being signed in rests on."""
@@ -103,19 +102,19 @@ class _Inquiry:
 
     async def _code(self) -> str:
         gate, request = self._gate, self._request
-        if self._route.is_api and request.is_overlong:
+        if self._route.limited and request.is_overlong:
             return self._decide(self._found(TOO_LARGE), "body_too_large")
         if not self._route.gated:
             return self._by_route(Refusal("not_signed_in"))
         if gate.settings.hosts and not self._host_is_served():
-            return "host_unknown"
+            return self._decide(0, "host_unknown")
         if self._route.service is not None:
             return await self._of_service(self._route.service)
         presented = gate.reception.receive(request)
         self._came(presented)
         if presented.flaw.code == "headers_too_large":
             return self._refused(presented.flaw)
-        refused = self._origin(presented) or await self._of_content()
+        refused = self._origin(presented) or await self._of_content(len(presented.names.access))
         if refused is not None:
             return refused
         try:
@@ -155,11 +154,12 @@ class _Inquiry:
     def _refused(self, refusal: Refusal) -> str:
         return self._decide(self._cause, refusal.code)
 
-    def _place(self, code: str, name: bytes | None = None) -> int | None:
+    def _place(self, code: str, **values: Value) -> int | None:
+        """Where a fact with this code and these values stands."""
         found = (
             place
             for place, each in enumerate(self._facts)
-            if each.code == code and (name is None or each.values.get("name") == shown(name))
+            if each.code == code and values.items() <= dict(each.values).items()
         )
         return next(found, None)
 
@@ -171,8 +171,7 @@ class _Inquiry:
         if self._gate.settings.serves(host):
             self._add("host_served", f"The Host header names a host that is served: {named}.", host=named)
             return True
-        place = self._add("host_not_served", f"The Host header names no host that is served: {named}.", host=named)
-        self._decide(place, "host_unknown")
+        self._add("host_not_served", f"The Host header names no host that is served: {named}.", host=named)
         return False
 
     async def _of_service(self, scope: ServiceScope) -> str:
@@ -195,14 +194,12 @@ class _Inquiry:
         headers = self._request.headers
         cookies = [value for name, value in headers if name == b"cookie"]
         if presented.transport == "bearer":
-            place = self._add(
+            self._add(
                 "authorization_decides", "An Authorization header came: it decides, and cookies are not looked at."
             )
             if presented.credential is None and presented.flaw.code == "credential_malformed":
-                place = self._add(
-                    "authorization_malformed", "It does not read: Bearer, a space, the token; or came twice."
-                )
-                self._cause = place
+                sentence = "It does not read: Bearer, a space, the token; or came twice."
+                self._cause = self._add("authorization_malformed", sentence)
         self._facts += cookie_facts(cookies, presented, self._gate.settings.cookies)
         flaw = presented.flaw.code
         if flaw == "headers_too_large":
@@ -215,7 +212,7 @@ class _Inquiry:
         if chosen is None:
             return self._add("credential_absent", "No credential came along.")
         for code in ("cookie_duplicate", "cookie_value_malformed", "cookie_of_other_kind"):
-            place = self._place(code, chosen)
+            place = self._place(code, name=shown(chosen))
             if place is not None:
                 return place
         return None
@@ -232,7 +229,7 @@ class _Inquiry:
         place = self._found(origin_fact(verdict, request.method, request.scheme))
         return self._decide(place, refusal_of(verdict).code) if isinstance(verdict, Denied) else None
 
-    async def _of_content(self) -> str | None:
+    async def _of_content(self, name_bytes: int = 0) -> str | None:
         """The code that what was sent is refused with; None where it is not, or not known."""
         shape = self._route.body
         if shape is None:
@@ -241,7 +238,7 @@ class _Inquiry:
             self._found(UNKNOWN)
             return None
         try:
-            content = await content_of(self._gate, self._request, shape, sees_all=self._sees_all)
+            content = await content_of(self._gate, self._request, shape, sees_all=self._sees_all, name_bytes=name_bytes)
         except (StoreError, OverloadedError) as error:
             return self._decide(self._add("store_failed", STORE_FAILED), unavailable(error).code)
         self._sent_refresh_token = content.refresh_token
@@ -263,20 +260,19 @@ class _Inquiry:
         if self._gate.renewable(self._request, presented, outcome):
             return await self._renewed(presented, outcome)
         if isinstance(presented.refresh, bytes):
-            await self._tell_of_refresh(presented, presented.refresh)
+            await self._tell_of_refresh(presented, presented.refresh, "cookie")
         return outcome if isinstance(outcome, Refusal) else outcome.principal
 
     async def _recognise(self) -> None:
         """Something else decided before anybody asked who it is: then only that matters, to know who may see it."""
         presented = self._gate.reception.receive(self._request)
-        witness = self._gate.desk.witness
         try:
             if presented.credential is not None:
-                self._note(await witness.look(presented.credential, presented.transport))
+                self._note(await self._gate.desk.witness.look(presented.credential, presented.transport))
             if isinstance(presented.refresh, bytes):
-                look = await witness.look_at_refresh(presented.refresh, "cookie")
-                self._note(look)
-                _report_reuse(self._gate, self._request, look)
+                await self._judge_refresh(presented, presented.refresh, "cookie")
+            if self._sent_refresh_token is not None:
+                await self._judge_refresh(presented, self._sent_refresh_token, "body")
         except (StoreError, OverloadedError):
             self._is_holder = False  # a stranger, as far as can be said
 
@@ -286,22 +282,26 @@ class _Inquiry:
         self._is_holder = self._is_holder or look.is_holder
         self._is_barred = self._is_barred or look.is_barred
 
-    async def _look_at_refresh(
-        self, presented: Presented, token: bytes, envelope: RefreshEnvelope = "cookie"
-    ) -> RefreshLook:
+    async def _look_at_refresh(self, presented: Presented, token: bytes, envelope: RefreshEnvelope) -> RefreshLook:
         self._has_looked = True
-        look = await self._gate.desk.witness.look_at_refresh(token, envelope, name_bytes=len(presented.names.access))
-        self._note(look)
-        _report_reuse(self._gate, self._request, look)
+        look = await self._judge_refresh(presented, token, envelope)
         for each in look.facts:
-            known = self._place("generation") if each.code == "generation" else None
+            # Of the same session it says how the token stands to the newest, too.
+            known = self._place("generation", session=each.values["session"]) if each.code == "generation" else None
             if known is None:
                 self._facts.append(each)
             else:
-                self._facts[known] = each  # it says how the token stands to that, too
+                self._facts[known] = each
         return look
 
-    async def _tell_of_refresh(self, presented: Presented, token: bytes, envelope: RefreshEnvelope = "cookie") -> None:
+    async def _judge_refresh(self, presented: Presented, token: bytes, envelope: RefreshEnvelope) -> RefreshLook:
+        name_bytes = len(presented.names.access)
+        look = await self._gate.desk.witness.look_at_refresh(token, envelope, name_bytes=name_bytes)
+        self._note(look)
+        _report_reuse(self._gate, self._request, look)
+        return look
+
+    async def _tell_of_refresh(self, presented: Presented, token: bytes, envelope: RefreshEnvelope) -> None:
         """Beside the decision: a store that cannot be asked for this changes nothing of it."""
         try:
             await self._look_at_refresh(presented, token, envelope)
@@ -311,7 +311,7 @@ class _Inquiry:
     async def _renewed(self, presented: Presented, outcome: Authenticated | Refusal) -> Principal | Refusal:
         """As the gate's `_renew` would have it."""
         assert isinstance(presented.refresh, bytes)
-        look = await self._look_at_refresh(presented, presented.refresh)
+        look = await self._look_at_refresh(presented, presented.refresh, "cookie")
         if look.refusal is not None:
             self._cause = self._place("refresh_foreseen")
             return look.refusal

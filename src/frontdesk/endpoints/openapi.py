@@ -115,6 +115,8 @@ class Description:
                 "required": required,
                 "content": {_JSON: {"schema": self._shapes[route.body]}},
             }
+        elif route.any_size:
+            operation["requestBody"] = {"required": False, "content": {"*/*": {}}}
         return operation
 
     def _responses(self, route: Route) -> Json:
@@ -124,7 +126,8 @@ class Description:
         elif route.answer_type != _JSON:
             success["content"] = {route.answer_type: {"schema": {"type": "string"}}}
         hosts = ("host_unknown",) if self._settings.hosts else ()
-        responses = {str(route.status): success, **self.problems((*route.refusals, *_EVERYWHERE, *hosts))}
+        everywhere = [code for code in _EVERYWHERE if not (route.any_size and code == "body_too_large")]
+        responses = {str(route.status): success, **self.problems((*route.refusals, *everywhere, *hosts))}
         for status, shape in route.otherwise.items():
             response = responses.setdefault(str(status), {"description": HTTPStatus(status).phrase})
             if shape is not None:

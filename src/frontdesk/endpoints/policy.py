@@ -68,7 +68,7 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     the route is reached. sets_cookies: the answer may sign somebody in, so the origin counts without a cookie, too.
     service: for other programs with this scope. refusal: no route takes the request, `not_found` or
     `method_not_allowed`. gated: the request passes the gate first; else nothing of what came along is looked at.
-    strict: the store is asked in any case. is_api: an operation of the API, or a path below its prefix. body: what the
+    strict: the store is asked in any case. limited: a body over the limit is refused before all else. body: what the
     operation reads. own_session: its path names a session, which must be one of the subject's.
     """
 
@@ -80,7 +80,7 @@ class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Literal["", "not_found", "method_not_allowed"] = ""
     gated: bool = True
     strict: bool = False
-    is_api: bool = False
+    limited: bool = False
     body: type[msgspec.Struct] | None = None
     own_session: bool = False
 

@@ -60,7 +60,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             service=self.service,
             gated=self.signed_in or self.sets_cookies or self.service is not None,
             strict=self.path.startswith("/sessions"),
-            is_api=True,
+            limited=not self.any_size,
             body=self.body,
             own_session=self.path == "/sessions/{id}",
         )
@@ -229,9 +229,9 @@ def policies_with_api(settings: EdgeSettings, beyond: Policies) -> Policies:
             return beyond(asked)
         methods = find(asked.path[len(settings.prefix) :], settings)
         if methods is None:
-            return RoutePolicy(refusal="not_found", gated=False, is_api=True)
+            return RoutePolicy(refusal="not_found", gated=False, limited=True)
         route = _of_method(methods, asked.method)
-        return RoutePolicy(refusal="method_not_allowed", gated=False, is_api=True) if route is None else route.policy
+        return RoutePolicy(refusal="method_not_allowed", gated=False, limited=True) if route is None else route.policy
 
     return policy_of
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from publicsuffixlist import PublicSuffixList
 
-from frontdesk.clock import TIMER, Clock, SystemClock, Timer
+from frontdesk.clock import Clock, SystemClock
 from frontdesk.core.cookies import CookieSettings, names_in_force
 from frontdesk.core.passwords import PROFILES
 from frontdesk.doctor.observed import (
@@ -33,7 +33,7 @@ from frontdesk.doctor.observed import (
 )
 from frontdesk.doctor.secret import judged
 from frontdesk.errors import ConfigurationError, FrontdeskError, OverloadedError, StoreError
-from frontdesk.server.machine import look_at_machine, seconds_to_hash
+from frontdesk.server.machine import TIMERS, Timers, look_at_machine, measured
 from frontdesk.server.settings import ServerSettings
 from frontdesk.server.sources import config_file, given_settings
 from frontdesk.wiring import key_file, look_at_store, sqlite_path
@@ -45,7 +45,7 @@ _COPIED: Final = frozenset(field.name for field in dataclasses.fields(ServerSett
 
 
 class Examination:
-    """One look at a deployment. `flags`, `config` and `environ`: as for `sources.load_settings`. `timer`: measures how
+    """One look at a deployment. `flags`, `config` and `environ`: as for `sources.load_settings`. `timers`: measure how
     long a password takes."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Examination:
         config: Path | None,
         environ: Mapping[str, str] = os.environ,
         clock: Clock | None = None,
-        timer: Timer = TIMER,
+        timers: Timers = TIMERS,
     ) -> None:
         self._named = "" if config is None else str(config)
         self._config = config_file(config, environ)
@@ -63,7 +63,7 @@ class Examination:
         self._in_file = given_settings({}, environ={}, config=self._config, guarded=False)
         self._values = _defaults() | {name: given.value for name, given in self._given.items()}
         self._clock = clock or SystemClock()
-        self._timer = timer
+        self._timers = timers
         self._unseen: list[Unseen] = []
         self._store_refused = ""
 
@@ -195,12 +195,11 @@ class Examination:
         parameters = PROFILES[self._values["hashing"]]
         machine = look_at_machine(parameters)
         try:
-            seconds = await seconds_to_hash(parameters, machine.memory_bytes, timer=self._timer)
+            return await measured(machine, parameters, timers=self._timers)
         except OverloadedError:
             why = f"a hash takes {parameters.memory_kib // 1024} MiB of memory, and there is too little to try one"
-            self._unseen.append(Unseen("how long a password takes", why))
+            self._unseen.append(Unseen("how long a password takes", why, is_needed=False))
             return machine
-        return dataclasses.replace(machine, hash_seconds=seconds)
 
     # --- store ------------------------------------------------------------------------------------------------
 

@@ -138,12 +138,14 @@ def policies_of_server(settings: EdgeSettings, *, open_metrics: bool, dev: bool)
     def beside_the_api(asked: Asked) -> RoutePolicy:
         if asked.path == "/metrics":
             if asked.method not in {"GET", "HEAD"}:
-                return RoutePolicy(refusal="method_not_allowed", gated=False)
+                return RoutePolicy(refusal="method_not_allowed", gated=False, limited=True)
             is_open = open_metrics or (dev and settings.serves(asked.host))
-            return RoutePolicy(asks="nothing", gated=False) if is_open else RoutePolicy(service="metrics")
+            if is_open:
+                return RoutePolicy(asks="nothing", gated=False, limited=True)
+            return RoutePolicy(service="metrics", limited=True)
         if asked.path == "/dashboard" and asked.method in {"GET", "HEAD"}:
-            return RoutePolicy(asks="signed_in")
-        return RoutePolicy()
+            return RoutePolicy(asks="signed_in", limited=True)
+        return RoutePolicy(limited=True)
 
     known = policies_with_api(settings, beside_the_api)
 

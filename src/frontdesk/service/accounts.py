@@ -17,7 +17,7 @@ from frontdesk.core.credentials import ID_BYTES, encode_id
 from frontdesk.core.events import AccountRemoved, Registered, SignInRefused
 from frontdesk.core.passwords import PasswordContext, check
 from frontdesk.core.sessions import Epochs
-from frontdesk.core.throttle import AttemptKeys, Exhausted, account_key, admit, attempt_keys, is_locked
+from frontdesk.core.throttle import AttemptKeys, Exhausted, account_key, admit, attempt_keys, expiry, is_locked
 from frontdesk.errors import Refusal
 from frontdesk.service.audit import Audit
 from frontdesk.service.common_passwords import common_passwords
@@ -113,12 +113,21 @@ class Accounts:
         address = canonical_email(email)
         keys = self._keys(email if isinstance(address, Refusal) else address, origin.address)
         tallies = await self._store.read_attempts(self._settings.realm, keys)
-        outcome = admit(tallies, self._clock.now(), self._settings.throttle)
+        now = self._clock.now()
+        outcome = admit(tallies, now, self._settings.throttle)
+        account = tallies.account if tallies.account and expiry(tallies.account) > now else None
         return Budget(
             refusal=outcome.refusal() if isinstance(outcome, Exhausted) else None,
-            failures=tallies.account.failures if tallies.account else 0,
-            is_locked=is_locked(tallies.account, self._settings.throttle),
+            failures=account.failures if account else 0,
+            is_locked=is_locked(account, self._settings.throttle),
         )
+
+    async def foresee(
+        self, account: Account, options: SignInOptions, *, name_bytes: int = LONGEST_COOKIE_NAME
+    ) -> SignInOptions | Refusal:
+        """How a sign-in of this account would be carried; `credential_not_allowed` or `claims_too_large`."""
+        grant = Grant(subject=account.id, roles=account.roles, amr=("pwd",))
+        return await self._sign_in.foresee(grant, options, now=self._clock.now(), name_bytes=name_bytes)
 
     @traced("frontdesk.sign_in")
     async def sign_in(

@@ -266,10 +266,6 @@ class Desk:
             name_bytes=name_bytes,
         )
 
-    def carriage(self, options: SignInOptions) -> SignInOptions | Refusal:
-        """How a sign-in with these options would be carried: nothing left open, or `credential_not_allowed`."""
-        return self._sign_in.choose(options)
-
     async def update(
         self,
         subject: str,

@@ -152,13 +152,14 @@ class Witness:
         facts = [_presented(outcome)]
         if owner is not None:
             facts.append(_generation(owner, token))
-        # Who shows a token that two parties hold may be either of them.
-        holds = owner is not None and not _is_spent(owner, token, outcome)
+        # Who shows a token that two parties hold may be either of them; another credential does not belong here.
+        holds = owner is not None and token.startswith(REFRESH_PREFIX) and not _is_spent(owner, token, outcome)
+        elsewhere = isinstance(known, Refusal) and known.code == "transport_mismatch"
         return RefreshLook(
             outcome=outcome,
             facts=tuple(facts),
             is_holder=holds,
-            is_barred=isinstance(known, Session) and not holds,
+            is_barred=elsewhere or (isinstance(known, Session) and not holds),
         )
 
     async def _identified(self, credential: bytes, transport: Transport) -> Session | Refusal | None:
@@ -322,9 +323,15 @@ def _generation(session: Session, token: bytes) -> Fact:
     parsed = parse(token) if token else None
     if parsed is None:
         sentence = f"The newest refresh token of the session has the generation {session.generation}."
-        return fact("generation", sentence, newest=session.generation)
-    sentence = f"Its refresh token has the generation {parsed.generation}; the newest is {session.generation}."
-    return fact("generation", sentence, presented=parsed.generation, newest=session.generation)
+        return fact("generation", sentence, session=session.id, newest=session.generation)
+    sentence = f"The refresh token has the generation {parsed.generation}; the newest of its session is "
+    return fact(
+        "generation",
+        f"{sentence}{session.generation}.",
+        session=session.id,
+        presented=parsed.generation,
+        newest=session.generation,
+    )
 
 
 def _is_spent(session: Session, token: bytes, outcome: Decision | Refusal) -> bool:

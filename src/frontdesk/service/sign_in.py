@@ -120,7 +120,7 @@ class SignIn:
         `name_bytes` is the length of the access cookie's name. With `account_roles` the session gets the roles
         that the subject's account has when it is created.
         """
-        chosen = self.choose(options)
+        chosen = self._choose(options)
         if isinstance(chosen, Refusal):
             return chosen
         if chosen.credential != "session":
@@ -147,12 +147,23 @@ class SignIn:
         await self._tokens.ready(session.credential)
         return self._mint(session, now)
 
+    async def foresee(
+        self, grant: Grant, options: SignInOptions, *, now: datetime, name_bytes: int
+    ) -> SignInOptions | Refusal:
+        """How `sign_in` would carry the session, nothing left open, or why it would not. Nothing is created."""
+        chosen = self._choose(options)
+        if isinstance(chosen, Refusal):
+            return chosen
+        if chosen.credential != "session":
+            await self._tokens.catch_up()
+        session = self._session(grant, chosen, now=now, epochs=Epochs(0, 0), origin=Origin())
+        return self.too_large(session, now, name_bytes) or chosen
+
     def too_large(self, session: Session, now: datetime, name_bytes: int = LONGEST_COOKIE_NAME) -> Refusal | None:
         """`claims_too_large` when the credentials of `session`, as it stands there, would not fit."""
         return too_large(session, self._tokens.access_token_length(session, now), name_bytes)
 
-    def choose(self, options: SignInOptions) -> SignInOptions | Refusal:
-        """How a sign-in with these options is carried: nothing left open, or `credential_not_allowed`."""
+    def _choose(self, options: SignInOptions) -> SignInOptions | Refusal:
         credential = options.credential or self._settings.credentials[0]
         transport = options.transport or self._settings.transports[0]
         if credential not in self._settings.credentials or transport not in self._settings.transports:
