@@ -14,7 +14,7 @@ import pytest
 
 import frontdesk
 from frontdesk.core.cookies import CookieAttributes, CookieChanges
-from frontdesk.core.discretion import Discreet
+from frontdesk.core.discretion import Discreet, without_userinfo
 from frontdesk.endpoints.bodies import LoginBody
 from frontdesk.endpoints.http import Request
 
@@ -128,6 +128,20 @@ def test_a_new_record_that_shows_a_password_would_be_noticed() -> None:
 
     assert _guarded(Careless) == ["password"]
     assert "<<password>>" in repr(_filled(Careless))
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://desk.example/a", "https://desk.example/a"),
+        ("https://desk:hunter2@desk.example/a", "https://[...]@desk.example/a"),
+        ("https://desk:hun@t/er://2@desk.example:x", "https://[...]@desk.example:x"),
+        ("desk:hunter2@desk.example", "[...]@desk.example"),
+        ("desk.example", "desk.example"),
+    ],
+)
+def test_an_address_is_shown_without_the_password_that_stands_in_it(address: str, shown: str) -> None:
+    assert without_userinfo(address) == shown
 
 
 def test_a_discreet_record_says_what_it_is_and_no_more() -> None:

@@ -103,6 +103,13 @@ def test_a_credential_that_reaches_a_line_is_taken_out(formatter: logging.Format
         assert credential[-20:] not in line
 
 
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_a_credential_that_is_cut_with_a_long_exception_is_taken_out(formatter: logging.Formatter) -> None:
+    line = formatter.format(failed(SESSION_TOKEN + "." * (logs._LONGEST - 40)))
+    assert len(line) > logs._LONGEST
+    assert SESSION_TOKEN[-20:] not in line
+
+
 def test_public_ids_stay() -> None:
     line = JsonFormatter().format(record("signed_in", session_id="IE-plmoITssx_xCX6tILbQ"))
     assert json.loads(line)["session_id"] == "IE-plmoITssx_xCX6tILbQ"

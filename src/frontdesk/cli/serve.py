@@ -10,6 +10,7 @@ from frontdesk.cli.opening import ConfigOption, StoreOption
 from frontdesk.cli.output import faults_told
 from frontdesk.errors import ConfigurationError
 from frontdesk.server.running import run
+from frontdesk.server.settings import READERS
 from frontdesk.server.sources import load_settings
 
 
@@ -49,7 +50,10 @@ def assignments(words: list[str]) -> dict[str, object]:
     given: dict[str, object] = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals:
-            raise ConfigurationError(f"--set takes NAME=VALUE, such as --set grace=10s, not {word!r}")
-        given[name.strip().replace("-", "_")] = value
+        name = name.strip().replace("-", "_")
+        if not equals or not name.isidentifier():
+            # What is no name may be the value of a secret.
+            shown = f", not {word!r}" if name in READERS else ""
+            raise ConfigurationError(f"--set takes NAME=VALUE, such as --set grace=10s{shown}")
+        given[name] = value
     return given

@@ -14,7 +14,7 @@ import msgspec
 
 from frontdesk.client.credentials import Credentials, Timers
 from frontdesk.client.errors import SignedOutError, SignInError, UnavailableError
-from frontdesk.core.discretion import Discreet
+from frontdesk.core.discretion import Discreet, without_userinfo
 from frontdesk.core.origin import leads_to_loopback
 from frontdesk.errors import ConfigurationError
 
@@ -118,7 +118,7 @@ def _address(url: str, *, insecure_http: bool) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
-        raise ConfigurationError(f"{url!r} is not the address of an application") from None
+        raise ConfigurationError(f"{without_userinfo(str(url))!r} is not the address of an application") from None
     if parsed.userinfo or parsed.query or parsed.fragment:  # a password may stand there: it is not shown
         raise ConfigurationError("the address of an application has no user, query or fragment")
     host = parsed.host

@@ -25,5 +25,12 @@ class Discreet:
 
 
 def without_credentials(line: str) -> str:
-    """The line with whatever looks like a credential taken out."""
+    """The line with whatever looks like a credential taken out. Before the line is cut: half of one looks like none."""
     return _CREDENTIAL.sub("[credential]", line)
+
+
+def without_userinfo(address: str) -> str:
+    """An address that somebody configured, as it may be shown: without the user and password that may stand in it."""
+    before, at, host = address.rpartition("@")
+    scheme, slashes, _ = before.partition("://")
+    return f"{scheme if slashes else ''}{slashes}[...]@{host}" if at else address

@@ -29,6 +29,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from frontdesk.core.discretion import without_userinfo
+
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing here (RFC 9110 section 9.2.1; TRACE is not served). Case-sensitive."""
 
@@ -111,7 +113,8 @@ class OriginPolicy:
         object.__setattr__(self, "trusted", frozenset(self.trusted))
         for origin in self.trusted:
             if not is_serialized_origin(origin):
-                raise ValueError(f"{origin!r} is not an origin as browsers write it, like 'https://app.example'")
+                shown = without_userinfo(origin)
+                raise ValueError(f"{shown!r} is not an origin as browsers write it, like 'https://app.example'")
         if self.scheme not in {None, "http", "https"}:
             raise ValueError(f"scheme is 'http', 'https' or None, not {self.scheme!r}")
 

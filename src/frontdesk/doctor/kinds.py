@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal, get_args
 
 import msgspec
+
+from frontdesk.core.discretion import without_userinfo
 
 Severity = Literal["error", "warning", "note"]
 """`error`: somebody can get in, or what was ended can come back. `warning`: one more thing has to go wrong first.
@@ -18,6 +21,8 @@ SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 LONGEST: Final = 300
 """Characters of a value that is shown: what others chose is never shown at any length."""
 
+
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 QUOTED: Final = "quoted"
 """What is particular to a command, quoted for a shell and never cut short: it is there to be run."""
@@ -85,4 +90,6 @@ def _written(length: timedelta) -> str:
 
 def _shown(value: object) -> str:
     text = _written(value) if isinstance(value, timedelta) else str(value)
+    if _ADDRESS.match(text):  # settings that no server starts with are looked at, too
+        text = without_userinfo(text)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

@@ -18,6 +18,7 @@ from frontdesk.adapters.messages import (
     unless_gone,
 )
 from frontdesk.clock import TIMER, Clock, Timer
+from frontdesk.core.discretion import without_credentials
 from frontdesk.core.origin import is_loopback, parse_authority
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import Request, Response
@@ -182,7 +183,7 @@ class Application:
     def _log(self, request: Request, response: Response, seconds: float) -> None:
         fields = {
             "method": request.method,
-            "path": request.path[:_LONGEST_PATH],
+            "path": without_credentials(request.path)[:_LONGEST_PATH],
             "status": response.status,
             "ms": round(seconds * 1000, 1),
             "address": self.root.gate.settings.address_of(request),

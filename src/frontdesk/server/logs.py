@@ -32,7 +32,7 @@ class JsonFormatter(logging.Formatter):
             **_fields(record),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)[-_LONGEST:]
+            line["exception"] = without_credentials(self.formatException(record.exc_info))[-_LONGEST:]
         return without_credentials(json.dumps(line, default=str))
 
 
@@ -45,7 +45,7 @@ class TextFormatter(logging.Formatter):
         pairs = [f"{key}={_quoted(value)}" for key, value in _fields(record).items() if key not in {"at", "event"}]
         lines = [" ".join([f"{moment} {level}{escaped(record.getMessage())}", *pairs])]
         if record.exc_info:
-            trace = self.formatException(record.exc_info)[-_LONGEST:]
+            trace = without_credentials(self.formatException(record.exc_info))[-_LONGEST:]
             lines += [f"    | {escaped(line)}" for line in trace.splitlines()]
         return without_credentials("\n".join(lines))
 

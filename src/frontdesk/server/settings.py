@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from frontdesk.core.addresses import proxy_networks
 from frontdesk.core.cookies import CookieSettings, Prefix, SameSite
+from frontdesk.core.discretion import without_userinfo
 from frontdesk.core.origin import OriginPolicy, is_loopback, leads_to_loopback, parse_authority
 from frontdesk.core.passwords import PROFILES, HashParameters, PasswordPolicy
 from frontdesk.core.sessions import CredentialKind, SessionPolicy, Transport
@@ -108,7 +109,8 @@ class ServerSettings:
             parts = _split(self.base_url)
             if parts is None:
                 raise ConfigurationError(
-                    f"base_url is the address that browsers use, such as https://desk.example, not {self.base_url!r}"
+                    "base_url is the address that browsers use, such as https://desk.example, "
+                    f"not {without_userinfo(self.base_url)!r}"
                 )
             scheme, host = parts
             if scheme == "http" and not is_loopback(host):
@@ -119,7 +121,9 @@ class ServerSettings:
         for host in self.hosts:
             authority = parse_authority(host.encode())
             if authority is None or authority.port is not None:
-                raise ConfigurationError(f"hosts holds names without a port, such as desk.example, not {host!r}")
+                raise ConfigurationError(
+                    f"hosts holds names without a port, such as desk.example, not {without_userinfo(host)!r}"
+                )
 
     @property
     def on_loopback(self) -> bool:

@@ -28,6 +28,13 @@ _NOT_SETTINGS: Final = frozenset(
 `frontdesk explain` that run in the same environment, and what the tests demand."""
 
 
+_NOT_SHOWN: Final[Mapping[str, str]] = {
+    "secret": "is a string or a list of strings",
+    "store": "is a URL in quotes, without a character that cannot be printed",
+}
+"""What is said of a value that must not be told."""
+
+
 class Given(NamedTuple):
     """A setting that was given, and where it stands."""
 
@@ -69,8 +76,8 @@ def _read(name: str, value: object, where: str) -> Any:
     try:
         return READERS[name](value)
     except ValueError as error:
-        # The value of a secret must not be told, whatever is wrong with it.
-        said = "is a string or a list of strings" if name == "secret" else str(error)
+        # The value of a secret must not be told, whatever is wrong with it, nor a store whose URL holds a password.
+        said = _NOT_SHOWN.get(name) or str(error)
         raise ConfigurationError(f"{where}: {name} {said}") from None
 
 
