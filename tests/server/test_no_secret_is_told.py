@@ -1,144 +1,117 @@
-"""A server is used in every way; nothing that it explains, logs or counts holds a secret of anybody."""
+"""A desk is used in every way over every store; nothing that it explains, logs, counts or says holds a secret."""
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
+from urllib.parse import quote
 
-import httpx
 import pytest
 
-from tests.doctor.deployments import text_of
-from tests.secrets_of_the_run import Secrets
-from tests.server.processes import PASSWORD, PATIENCE, Server, Visitor, run_cli, visiting
+from frontdesk.cli import services
+from frontdesk.client import Credentials
+from frontdesk.doctor import kinds
+from frontdesk.service import inspection
+from tests.requirements import find_redis
+from tests.server.ears import Ears, in_a_file, in_postgresql, in_redis, listen
 
-EMAIL = "alice@example.com"
-WAYS = [(credential, transport) for credential in ("session", "jwt", "jwe") for transport in ("cookie", "bearer")]
+LOGS: Final = {"sqlite": ("json", "text"), "postgresql": ("json",), "redis": ("text",)}
+"""How the servers over a store log; a second one is in development mode."""
 
+OUTPUTS: Final = {
+    "doctor", "explain, told to a service", "explain, told to a stranger", "explain, told to the holder",
+    "explain, told to the holder of what ended", "frontdesk explain", "health", "inspect", "lists", "metrics",
+    "refusals", "spans", "the Python client", "the browser's client",
+}  # fmt: skip
 
-class Ears:
-    """Keeps what was told, by where, and the secrets that clients were given."""
-
-    def __init__(self, directory: Path, server: Server) -> None:
-        self.directory = directory
-        self.server = server
-        self.secrets = Secrets()
-        self.outputs: dict[str, str] = {}
-        self.secrets.add("the password", PASSWORD)
-
-    def hear(self, where: str, text: str) -> None:
-        self.outputs[where] = self.outputs.get(where, "") + text + "\n"
-
-    def service(self, name: str, scope: str) -> str:
-        (credential,) = run_cli(self.directory, "services", "add", name, "--scope", scope)
-        self.secrets.add_token(f"the credential of {name}", credential)
-        return credential
-
-    def explain(self, headers: list[tuple[str, str]], who: str, **query: str) -> None:
-        answer = httpx.get(
-            f"{self.server.url}/auth/explain", params=query, headers=headers, timeout=PATIENCE, trust_env=False
-        )
-        self.hear(f"explain, told to {who}", f"{answer.text}{answer.headers}")
-
-    def keep(self, visitor: Visitor, refresh_token: str) -> None:
-        for name, value in visitor.cookies.items():
-            self.secrets.add_token(f"the cookie {name}", value)
-        if visitor.bearer:
-            self.secrets.add_token("a bearer token", visitor.bearer)
-        if refresh_token:
-            self.secrets.add_token("a refresh token", refresh_token)
+KINDS: Final = {
+    "a bearer token", "a master secret", "a refresh token", "a secret that was misspelt", "a session token",
+    "a token of the browser", "accounts.password", "attempts.key", "keys.sealed", "services.digest", "sessions.salt",
+    "the access token of a program", "the credential of a service", "the key for password-seal",
+    "the key for refresh-token", "the key for session-token", "the key for signing-key-seal", "the key for throttle",
+    "the last part of a bearer token", "the member d of a key", "the member k of a key",
+    "the password of an account", "the refresh token of a program", "the tag of a session token",
+}  # fmt: skip
 
 
-def _headers_of(visitor: Visitor) -> list[tuple[str, str]]:
-    return list(visitor.headers().items())
+def outputs_of(store: str) -> set[str]:
+    logs = {f"log of {form}" for form in LOGS[store]}
+    return OUTPUTS | logs | ({"explain, told to a developer"} if len(logs) > 1 else set())
 
 
-def _careless(headers: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """Requests that carry a credential where none belongs: in names, in origins, twice, cut."""
-    value = headers[0][1].rpartition("=")[2] if headers[0][0] == "cookie" else headers[0][1].rpartition(" ")[2]
-    yield [("cookie", f"{value}=x; {value}")]
-    yield [("cookie", f"session={value}; {headers[0][1]}; {headers[0][1]}")]
-    yield [("authorization", value)]
-    yield [("authorization", f"Bearer {value[:-1]}")]
-    yield [*headers, ("origin", f"https://{value}.example"), ("sec-fetch-site", value)]
+@pytest.fixture(scope="module", params=LOGS)
+def heard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ears]:
+    store: str = request.param
+    directory = tmp_path_factory.mktemp(store)
+    with ExitStack() as stack:
+        if store == "postgresql":
+            kept = stack.enter_context(in_postgresql(request.getfixturevalue("postgresql")))
+        elif store == "redis":
+            find_redis()
+            kept = stack.enter_context(in_redis(directory))
+        else:
+            kept = in_a_file(directory)
+        ears = listen(directory, kept, logs=LOGS[store])
+        assert ears.outputs.keys() == outputs_of(store)
+        yield ears
 
 
-QUERIES: tuple[dict[str, str], ...] = (
-    {},
-    {"path": "/auth/me"},
-    {"path": "/auth/sessions", "method": "DELETE"},
-    {"path": "/auth/refresh", "method": "POST"},
+def test_no_output_holds_a_secret_of_the_run(heard: Ears) -> None:
+    assert heard.secrets.told_in(heard.outputs) == []
+
+
+def test_what_could_be_told_was_there(heard: Ears) -> None:
+    assert heard.secrets.kinds.keys() >= KINDS
+    assert '"facts"' in heard.outputs["explain, told to the holder"]
+    assert '"facts"' in heard.outputs["explain, told to a service"]
+    assert "content_read" in heard.outputs["explain, told to a service"]
+    assert "content_read" in heard.outputs["explain, told to the holder"]
+    assert "store_unavailable" in heard.outputs["refusals"]
+    assert "internal_error" in heard.outputs["refusals"]
+    assert "settings_refused" in heard.outputs["doctor"]
+    assert "SignedOutError" in heard.outputs["the Python client"]
+    assert "invalid_credentials" in heard.outputs["the browser's client"]
+    assert "frontdesk.refresh" in heard.outputs["spans"]
+
+
+FORMS: Final[tuple[Callable[[bytes], str], ...]] = (
+    lambda raw: raw.decode("latin-1"),
+    lambda raw: raw[:12].decode("latin-1"),
+    lambda raw: raw.hex(),
+    lambda raw: raw.hex()[-12:].upper(),
+    lambda raw: base64.b64encode(raw).decode(),
+    lambda raw: base64.urlsafe_b64encode(b"user:" + raw + b"!").decode(),
+    lambda raw: base64.b64encode(b"x" + raw).decode()[4:16],
+    lambda raw: json.dumps({"told": raw.decode("latin-1")}),
+    lambda raw: f"{raw!r}",
+    lambda raw: quote(raw, safe=""),
+    lambda raw: f"{raw.hex()[:7]}\n    | {raw.hex()[7:14]}\n",
 )
 
 
-def _use(ears: Ears, credential: str, transport: str, service: str) -> None:
-    seeing = ("frontdesk-service", service)
-    with visiting(ears.server) as visitor:
-        body = visitor.sign_in(EMAIL, credential=credential, transport=transport)
-        token = body.get("refresh_token", "")
-        ears.keep(visitor, token)
-        headers = _headers_of(visitor)
-        for query in QUERIES:
-            ears.explain(headers, "the holder", **query)
-            ears.explain([*headers, seeing], "a service", **query)
-        value = headers[0][1].rpartition("=")[2].rpartition(" ")[2]
-        for careless in _careless(headers):
-            ears.explain([*careless, seeing], "a service", path=f"/reset/{value}", method="POST")
-        visitor.ask("GET", f"/reset/{value}?token={value}")
-        visitor.ask("POST", "/auth/refresh", {"refresh_token": "fdr_nonsense"})
-        visitor.ask("POST", "/auth/refresh", {"refresh_token": token} if token else None)
-        visitor.ask("POST", "/auth/logout", keep=False)
-        ears.explain(headers, "the holder of what ended", path="/auth/me")
-        ears.explain([*headers, seeing], "a service", path="/auth/me")
-        if credential == "session":
-            _by_command(ears, headers)
+def test_each_kind_is_found_in_each_output_however_it_is_written(heard: Ears) -> None:
+    missed = [
+        (what, where, number)
+        for number, form in enumerate(FORMS)
+        for where, text in heard.outputs.items()
+        for what, secret in heard.secrets.kinds.items()
+        if not heard.secrets.told_in({where: f"{text[-20:]}{form(secret)}{text[:20]}"})
+    ]
+    assert missed == []
 
 
-def _by_command(ears: Ears, headers: list[tuple[str, str]]) -> None:
-    (ears.directory / "headers").write_text("".join(f"{name}: {value}\n" for name, value in headers))
-    for extra in ([], ["--json"]):
-        words = ["--url", f"{ears.server.url}/auth/health", "--header-file", "headers", "--service-file", "service"]
-        ears.hear("frontdesk explain", "\n".join(run_cli(ears.directory, "explain", *words, *extra)))
-
-
-@pytest.mark.parametrize("log_format", ["json", "text"])
-def test_no_output_holds_a_secret_of_the_run(tmp_path: Path, log_format: str) -> None:
-    run_cli(tmp_path, "users", "add", EMAIL, stdin=f"{PASSWORD}\n")
-    with Server(tmp_path, "--log-format", log_format) as server:
-        ears = Ears(tmp_path, server)
-        service = ears.service("support", "explain")
-        scraper = ears.service("scraper", "metrics")
-        (tmp_path / "service").write_text(service)
-        for credential, transport in WAYS if log_format == "json" else WAYS[:1]:
-            _use(ears, credential, transport, service)
-        metrics = httpx.get(
-            f"{server.url}/metrics", headers={"authorization": f"Bearer {scraper}"}, timeout=PATIENCE, trust_env=False
-        )
-        assert metrics.status_code == 200
-        ears.hear("metrics", metrics.text)
-        store = f"sqlite:///{tmp_path / 'frontdesk.db'}"
-        for words in (["--store", store], ["--store", store, "--json"], ["--store", store, "--url", server.url]):
-            ears.hear("doctor", text_of(*words)[0])
-        server.catch_up()
-        ears.hear("log", server.log)
-    ears.secrets.read_key_file(tmp_path / "frontdesk.db.key")
-    ears.secrets.read_database(tmp_path / "frontdesk.db")
-    assert len(ears.secrets) > 50
-    assert len(ears.outputs) >= 7
-    assert "key_beside_database" in ears.outputs["doctor"]
-    assert '"facts"' in ears.outputs["explain, told to the holder"]
-    assert '"facts"' in ears.outputs["explain, told to the holder of what ended"]
-    assert ears.secrets.told_in(ears.outputs) == []
-
-
-def test_a_secret_that_is_told_is_found_however_it_is_written() -> None:
-    secrets = Secrets()
-    secrets.add_bytes("a salt", bytes(range(16)))
-    secrets.add_token("a token", "fds_" + "A" * 60 + "the-tag-at-its-end-1")
-    written = {
-        "log": json.dumps({"salt": bytes(range(16)).hex()}),
-        "page": "…the-tag-at-its-end-1",
-        "metrics": "nothing",
-    }
-    assert secrets.told_in(written) == ["a salt in log", "the end of a token in page"]
+def test_a_desk_that_tells_is_found_out_in_everything_that_it_puts_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file = tmp_path / "desk.db.key"
+    facts = inspection._facts_of
+    monkeypatch.setattr(kinds, "_shown", lambda value: f"{value} {key_file.read_text()}")
+    monkeypatch.setattr(services, "_members", lambda service: {"digest": service.digest})
+    monkeypatch.setattr(inspection, "_facts_of", lambda parsed, realm: {**facts(parsed, realm), "is": parsed.tag.hex()})
+    monkeypatch.setattr(Credentials, "__repr__", Credentials.dumps)
+    ears = listen(tmp_path, in_a_file(tmp_path), logs=LOGS["sqlite"], leaky=True)
+    assert {each.rpartition(" in ")[2] for each in ears.secrets.told_in(ears.outputs)} == outputs_of("sqlite")
