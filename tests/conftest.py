@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+import typer.testing
 from hypothesis import settings
+from typer.main import get_command
 
 from tests.requirements import demanded, find_chromium, find_postgresql, find_redis, find_vectors
 from tests.servers.postgresql import PostgreSQL
@@ -32,6 +38,23 @@ def pytest_configure() -> None:
             del os.environ[name]
     os.environ["TZ"] = "Chatham-12:45"
     time.tzset()
+    _make_once()
+
+
+def _make_once() -> None:
+    """Make once what each HTTP client and each run of a command would make anew.
+
+    The certificates that a client trusts take 25 ms, the tree of commands 30 ms, and there are thousands of both.
+    """
+    make = httpx.create_ssl_context
+    trusting = functools.cache(make)
+
+    def context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+        own = verify is not True or cert or (trust_env and os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"})
+        return make(verify, cert, trust_env) if own else trusting()
+
+    httpx._transports.default.create_ssl_context = context  # type: ignore[attr-defined]
+    typer.testing._get_command = functools.cache(get_command)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
