@@ -93,11 +93,16 @@ def _complete(given: Mapping[str, str], *, usual: bool) -> dict[str, str]:
     if not usual and asked(answers)[1] is not None and not sys.stdin.isatty():
         _tell_missing(given)
         raise typer.Exit(2)
-    while True:
-        counted, still_open = asked(answers, assume=usual)
-        if still_open is None:
-            return counted
-        answers[still_open.name] = _ask(still_open)
+    try:
+        while True:
+            counted, still_open = asked(answers, assume=usual)
+            if still_open is None:
+                return counted
+            answers[still_open.name] = _ask(still_open)
+    except KeyboardInterrupt:  # Ctrl-C, at whatever moment: as shells expect it, with 128 and the number of SIGINT
+        _write("\n")
+        note(_LEFT)
+        raise typer.Exit(130) from None
 
 
 def _tell_missing(given: Mapping[str, str]) -> None:
@@ -122,7 +127,7 @@ def _ask(question: Question) -> str:
         _write(textwrap.fill(text, _width(), initial_indent=f"  {number}  ", subsequent_indent="     ") + "\n")
     while True:
         _write(f"1 to {len(question.answers)}, Enter for 1, q to leave: ")
-        line = _line()
+        line = sys.stdin.readline()  # "" for its end, Ctrl-D
         word = line.strip().lower()
         if not line or word == "q":
             _write("" if line else "\n")
@@ -130,16 +135,6 @@ def _ask(question: Question) -> str:
         chosen = _chosen(question, word)
         if chosen is not None:
             return chosen
-
-
-def _line() -> str:
-    """What is typed; "" for its end (Ctrl-D). Ctrl-C leaves as shells expect it, with 128 and the number of SIGINT."""
-    try:
-        return sys.stdin.readline()
-    except KeyboardInterrupt:
-        _write("\n")
-        note(_LEFT)
-        raise typer.Exit(130) from None
 
 
 def _chosen(question: Question, word: str) -> str | None:
