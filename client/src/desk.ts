@@ -113,19 +113,18 @@ export class Desk {
       if (guarded && other) throw changed();
     };
     guard();
-    for (let round = 1; ; round++) {
+    for (let again = false; ; again = true) {
       await unlessAborted(outgoing.signal, this.#prepare());
       guard();
       const began = Date.now();
       const response = await this.#around.send(outgoing.next(this.#grant?.token), undefined, true);
       outgoing.check(response);
       const code = await refusalOf(response);
-      if (code === undefined || round === ROUNDS || !this.#isNews(code) || outgoing.wasDone(response)) return response;
-      const asked = await unlessAborted(outgoing.signal, this.#renew(began));
+      if (code === undefined || again || !this.#isNews(code) || outgoing.wasDone(response)) return response;
+      // What another tab has fetched since will do: it was asked for later than this request was sent.
+      await unlessAborted(outgoing.signal, this.#renew(began));
       guard();
       if (this.#state.status === "signed-out" || !outgoing.repeatable) return response;
-      // What another tab has fetched may be as old as this request: then it is this one's turn, once.
-      if (asked) round = ROUNDS - 1;
     }
   }
 

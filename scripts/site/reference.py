@@ -135,7 +135,8 @@ def _operation(title: str, operation: Mapping[str, Any]) -> str:
 
 
 def _content(holder: Mapping[str, Any]) -> str:
-    return ", ".join(_schema(media["schema"]) for media in holder.get("content", {}).values())
+    """The shapes of a body or an answer; of any type where none is declared."""
+    return ", ".join(_schema(media["schema"]) if media else "anything" for media in holder.get("content", {}).values())
 
 
 def _shape(name: str, schema: Mapping[str, Any]) -> str:

@@ -277,6 +277,11 @@ def application(directory: Path, clock: AdjustableClock) -> FastAPI:
     async def elsewhere(target: str) -> RedirectResponse:
         return RedirectResponse(target, 307)
 
+    @app.get("/stubborn")
+    async def stubborn() -> JSONResponse:
+        problem = {"code": "token_expired", "title": "Whatever you show."}
+        return JSONResponse(problem, 401, media_type="application/problem+json")
+
     @app.post("/order")
     async def order() -> RedirectResponse:
         return RedirectResponse("/whoami", 303)

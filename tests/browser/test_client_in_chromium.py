@@ -23,6 +23,7 @@ from tests.browser.tabs import (
     lock_names,
     make_client,
     open_tab,
+    open_tabs,
     profile,
     register,
     sign_in,
@@ -270,6 +271,22 @@ def test_a_body_is_sent_again_as_it_was(browser: Browser, site: Site, clock: Adj
             "client.fetch(new Request('/echo', { method: 'POST', body: 'hello' })).then(answer => answer.json())"
         )
         assert said == {"said": "hello"}
+
+
+@TRANSPORTS
+def test_a_request_is_sent_twice_and_never_more_often_whoever_refreshes(
+    browser: Browser, site: Site, transport: str
+) -> None:
+    with profile(browser, site.origin) as context:
+        pages = open_tabs(context, transport, count=2)
+        site.forget()
+        with site.holding("/stubborn", until=2):
+            for page in pages:
+                start(page, "/stubborn")
+            site.wait_for("/stubborn", 2)
+        assert [answer(page) for page in pages] == [401, 401]
+        assert (site.count("/stubborn"), site.count(REFRESH)) == (4, 1)
+        assert [status(page) for page in pages] == ["signed-in"] * 2
 
 
 def test_what_was_done_before_a_redirect_is_not_done_twice(

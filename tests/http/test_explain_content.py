@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -356,6 +357,21 @@ def test_a_store_that_is_away_refuses_whoever_wants_to_sign_in_or_up(
     site.store.fault, site.store.failing = fault, True
     for sent in (logging_in(), registering()):
         assert explained_of(client, sent)["code"] == answer_to(client, sent) == code
+
+
+def test_a_desk_that_is_busy_with_passwords_takes_no_other(site: Site, client: Client) -> None:
+    register(client)
+    credential = service_of(site, client)
+    with ExitStack() as taken:
+        with suppress(OverloadedError):
+            while True:
+                taken.enter_context(site.desk.hasher.place())
+        for sent in (logging_in(), registering("bob@example.com")):
+            told = explained_of(client, sent, credential)
+            assert [fact["code"] for fact in told["facts"] if fact["decided"]] == ["hashing_full"]
+            assert explained_of(client, sent)["code"] == told["code"] == answer_to(client, sent) == "overloaded"
+    assert explained_of(client, logging_in(), credential)["code"] == "allowed"
+    assert site.desk.hasher.taken == 0
 
 
 def test_a_fault_that_nobody_foresaw_is_no_yes(site: Site, client: Client, caplog: pytest.LogCaptureFixture) -> None:

@@ -265,6 +265,8 @@ def _show(told: Explained, about: str) -> None:
     if cause is not None:
         rows = [("says", CODES[told.code].title), ("do", cause.advice)]
         show(_pairs([*rows, *(("more", f"docs/{link}") for link in _links(told))]))
+    if isinstance(told.facts, tuple):
+        say("each fact: docs/explain.md#the-facts")
     if not isinstance(told.facts, tuple):
         note("the facts are told to the session's holder, or to a service with the scope explain (--service-file)")
 

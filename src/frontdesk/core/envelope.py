@@ -87,6 +87,19 @@ def _bearer_of(values: Sequence[bytes]) -> bytes | None:
     return token
 
 
+def bearer_fault(values: Sequence[bytes]) -> str:
+    """Why these values of `Authorization` are no bearer credential, in words; "" for one that is."""
+    scheme, space, token = values[0].partition(b" ")
+    token = token.strip(b" ")
+    if len(values) > 1:
+        return "it came twice"
+    if scheme.lower() != b"bearer" or not space:
+        return "it does not begin with Bearer and a space"
+    if not token:
+        return "nothing follows on Bearer"
+    return f"its token has more than {_LONGEST_AUTHORIZATION} octets" if len(token) > _LONGEST_AUTHORIZATION else ""
+
+
 def _of_cookies(cookies: Sequence[bytes], names: CookieNames) -> Presented:
     reading = read(cookies, names.protected)
     if reading.too_large:

@@ -74,6 +74,7 @@ LINKS: Final[Mapping[str, str]] = MappingProxyType(
         "address_unusable": "errors.md#email_invalid",
         "password_refused": _CONTENT,
         "registration_usable": _CONTENT,
+        "hashing_full": "errors.md#overloaded",
         "account_found": "errors.md#email_taken",
         "account_absent": "errors.md#invalid_credentials",
         "account_not_told": _CONTENT,

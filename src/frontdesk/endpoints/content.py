@@ -21,7 +21,7 @@ from frontdesk.endpoints.api import options_of, origin_of
 from frontdesk.endpoints.gate import Gate
 from frontdesk.endpoints.http import BODY_LIMIT, Request
 from frontdesk.endpoints.revocations import NO_KEY, NO_SESSION, NO_SUBJECT, named_in
-from frontdesk.errors import Refusal
+from frontdesk.errors import OverloadedError, Refusal
 from frontdesk.service.accounts import Budget
 
 TOO_LARGE: Final = fact("content_too_large", f"The body has more than {BODY_LIMIT} octets, so it is not read.")
@@ -108,6 +108,10 @@ async def _registration(gate: Gate, body: bodies.RegisterBody, *, sees_all: bool
         code = "address_unusable" if address.code == "email_invalid" else "password_refused"
         return Content((fact(code, address.detail or address.title, reason=address.code),), address)
     usable = fact("registration_usable", "The address is one, and the password may be chosen for it.")
+    try:
+        accounts.refuse_when_busy()
+    except OverloadedError as error:
+        return Content((usable, fact("hashing_full", error.message)), Refusal("overloaded"))
     await gate.desk.store.check()
     if not sees_all:
         return Content((usable, _NOT_TOLD))
@@ -122,10 +126,14 @@ async def _sign_in(gate: Gate, request: Request, body: bodies.LoginBody, *, sees
     if isinstance(options, Refusal):
         words = f"{_word(body.credential)} over {_word(body.transport)}"
         return Content((fact("carriage_refused", f"There is no such credential or transport: {words}."),), options)
+    accounts = gate.desk.accounts
+    try:
+        accounts.refuse_when_busy()
+    except OverloadedError as error:
+        return Content((fact("hashing_full", error.message),), Refusal("overloaded"))
     await gate.desk.store.check()
     if not sees_all:
         return Content((_NOT_TOLD, _NOT_LOOKED_AT))
-    accounts = gate.desk.accounts
     budget = await accounts.budget(body.email, origin=origin_of(gate, request))
     room = _of_budget(budget)
     if budget.refusal is not None:

@@ -15,7 +15,7 @@ import msgspec
 
 from frontdesk.core.cookie_facts import cookie_facts
 from frontdesk.core.cookies import Flaw
-from frontdesk.core.envelope import Presented
+from frontdesk.core.envelope import Presented, bearer_fault
 from frontdesk.core.events import SpentTokenExplained
 from frontdesk.core.explanation import ALLOWED, Explanation, Fact, Value, shown
 from frontdesk.core.origin import Denied
@@ -198,8 +198,8 @@ class _Inquiry:
                 "authorization_decides", "An Authorization header came: it decides, and cookies are not looked at."
             )
             if presented.credential is None and presented.flaw.code == "credential_malformed":
-                sentence = "It does not read: Bearer, a space, the token; or came twice."
-                self._cause = self._add("authorization_malformed", sentence)
+                fault = bearer_fault([value for name, value in headers if name == b"authorization"])
+                self._cause = self._add("authorization_malformed", f"It is no bearer credential: {fault}.")
         self._facts += cookie_facts(cookies, presented, self._gate.settings.cookies)
         flaw = presented.flaw.code
         if flaw == "headers_too_large":

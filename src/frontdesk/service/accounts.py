@@ -105,6 +105,11 @@ class Accounts:
         refusal = check(password, self._settings.passwords, PasswordContext(address=address), common=common_passwords())
         return address if refusal is None else refusal
 
+    def refuse_when_busy(self) -> None:
+        """OverloadedError when a password would not be taken now, since too many wait to be looked at."""
+        with self._hasher.place():
+            pass
+
     async def budget(self, email: str, *, origin: Origin) -> Budget:
         """Whether a sign-in with this address would be looked at now. Counts nothing; for who may see that.
 

@@ -173,11 +173,12 @@ class Witness:
 
     def _authenticity(self, credential: bytes, seen: Observation, owner: Session | None) -> list[Fact]:
         outcome = seen.outcome
+        fault = None if credential.startswith(WITHOUT_KEY) else self._authenticator.token_fault(credential)
         if isinstance(outcome, Refusal) and outcome.code == "credential_malformed":
-            return [fact("credential_form_unknown", "It has a form that was never issued here.")]
+            broken = None if fault is None else fault.code
+            return [fact("credential_form_unknown", "It has a form that was never issued here.", token_code=broken)]
         if credential.startswith(REFRESH_PREFIX):
             return [fact("credential_misplaced", "A refresh token is accepted at the refresh endpoint only.")]
-        fault = None if credential.startswith(WITHOUT_KEY) else self._authenticator.token_fault(credential)
         if fault is not None and fault.code != "token_expired":
             sentence = f"It is not an access token of this desk: {fault.message}"
             return [fact("credential_not_authentic", sentence, token_code=fault.code)]
