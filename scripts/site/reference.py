@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import timedelta
@@ -21,6 +22,14 @@ from frontdesk.server.settings import ServerSettings
 from scripts.site import python_api
 from scripts.site.links import anchors
 
+_LIB: Final = Path(__file__).resolve().parents[2] / "client" / "lib"
+_TYPES: Final = tuple(_LIB / f"{name}.d.ts" for name in ("client", "server", "errors", "types"))
+_EXPORTED: Final = re.compile(r"^export (?:type )?\{(.*?)\}", re.MULTILINE | re.DOTALL)
+_DECLARATION: Final = re.compile(
+    r"^(?:/\*\*(?:(?!\*/).)*\*/\n)?export (?:declare )?(?:function|class|interface|type|const) (?P<name>\w+)"
+    r".*?(?=^/\*\*|^export |^import |\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 _MADE: Final = "Made from the source."
 _ERRORS: Final = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
 
@@ -40,6 +49,15 @@ def _commands(command: Any, name: str, parent: Any) -> Iterator[tuple[str, str]]
     yield context.command_path, context.get_help().rstrip()
     for below, each in getattr(command, "commands", {}).items():
         yield from _commands(each, below, context)
+
+
+def browser_client() -> str:
+    """Each name that `@frontdesk/client` exports, as its declarations have it."""
+    head = f"# The client for browsers: its types\n\n{_MADE} How to use it: [its page](../browser-client.md).\n"
+    declared = {match["name"]: match[0].strip() for file in _TYPES for match in _DECLARATION.finditer(file.read_text())}
+    lists = _EXPORTED.findall((_LIB / "index.d.ts").read_text())
+    names = {each.strip().removeprefix("type ") for names in lists for each in names.split(",")} - {""}
+    return "\n".join([head, *(f"### `{name}`\n\n```ts\n{declared[name]}\n```\n" for name in sorted(names))])
 
 
 def settings() -> str:
@@ -171,6 +189,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "reference/python.md": python_api.page,
         "reference/http.md": http_api,
+        "reference/browser-client.md": browser_client,
         "reference/settings.md": settings,
         "reference/cli.md": cli,
         "reference/codes.md": codes,

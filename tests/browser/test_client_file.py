@@ -111,3 +111,13 @@ def test_a_source_of_it_is_as_long_and_as_wide_as_others_are(path: Path) -> None
     lines = path.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 600
     assert [line for line in lines if len(line) > 120] == []
+
+
+def test_the_page_tells_every_option_and_every_member() -> None:
+    types, page = (LIB / "types.d.ts").read_text(), PAGES[0].read_text()
+    told = set(re.findall(r"`(\w+)", page))
+    for name in ("ClientOptions", "Client", "Requests", "ServerOptions", "ServerClient", "Changed", "SignIn"):
+        body = types.partition(f"export interface {name} ")[2].partition("\n}")[0]
+        members = set(re.findall(r"^    readonly (\w+)", body, re.MULTILINE))
+        assert members
+        assert members - told - {"email", "password", "remember"} == set(), name

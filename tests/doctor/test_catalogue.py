@@ -66,16 +66,7 @@ WITH_NUMBERS: Mapping[str, tuple[Observations, Observations]] = {
 }
 """Code → what is sound, and the nearest that is not."""
 
-AS_A_RECORD_ALONE = frozenset({"sqlite_unsound"})
-"""apsw carries its own SQLite, compiled in, and none is installed here that carries an older one."""
-
-PLANTED = (
-    test_settings_faults.PLANTED
-    | test_store_faults.PLANTED
-    | test_site_faults.PLANTED
-    | test_machine.PLANTED
-    | AS_A_RECORD_ALONE
-)
+PLANTED = test_settings_faults.PLANTED | test_store_faults.PLANTED | test_site_faults.PLANTED | test_machine.PLANTED
 
 
 @pytest.mark.parametrize("code", WITH_NUMBERS)

@@ -324,11 +324,32 @@ def test_a_clock_that_differs_from_the_stores_is_found(tmp_path: Path, kept: Red
     assert "ahead of" in finding.seen
 
 
+@pytest.mark.parametrize(("version", "found"), [("3.7.0", True), ("3.51.2", True), ("3.51.3", False)])
+def test_a_sqlite_that_can_corrupt_a_shared_database_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, found: bool
+) -> None:
+    """Its own word for its version is changed: it is compiled into apsw, and no other is installed here."""
+    deployment = Deployment(tmp_path)
+    deployment.make_store()
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: version)
+    assert codes(run("--config", str(deployment.config), status=1 if found else 0)) == (
+        ["sqlite_unsound"] if found else []
+    )
+
+
 PLANTED = frozenset(
     {
         *IN_ANY_STORE,
         *REDIS_FAULTS,
-        *("sqlite_not_wal", "store_refused", "schema_outdated", "clock_offset", "redis_plain", "redis_open"),
+        *(
+            "sqlite_not_wal",
+            "sqlite_unsound",
+            "store_refused",
+            "schema_outdated",
+            "clock_offset",
+            "redis_plain",
+            "redis_open",
+        ),
         *("postgresql_plain", "postgresql_unverified", "postgresql_asynchronous", "postgresql_forgets"),
     }
 )

@@ -43,6 +43,9 @@ def test_the_reference_names_all_that_there_is() -> None:
     assert all(f"/auth{route.path}" in pages["reference/http.md"] for route in ROUTES)
     assert all(f"`{name}`" in pages["reference/settings.md"] for name in READERS)
     assert all(f"`{code}`" in pages["reference/codes.md"] for code in CODES)
+    for name in ("createClient", "createServerClient", "FrontdeskError", "Client", "ServerClient", "State"):
+        assert f"### `{name}`" in pages["reference/browser-client.md"]
+    assert "readonly signIn: (how: SignIn | " in pages["reference/browser-client.md"]
     assert "## frontdesk services add" in pages["reference/cli.md"]
 
 
