@@ -121,8 +121,8 @@ export class Desk {
       outgoing.check(response);
       const code = await refusalOf(response);
       if (code === undefined || again || !this.#isNews(code) || outgoing.wasDone(response)) return response;
-      // What another tab has fetched since will do: it was asked for later than this request was sent.
-      await unlessAborted(outgoing.signal, this.#renew(began));
+      // What another tab was granted since will do. Not at the same tick: that may be what was refused.
+      await unlessAborted(outgoing.signal, this.#renew(began + 1));
       guard();
       if (this.#state.status === "signed-out" || !outgoing.repeatable) return response;
     }

@@ -85,6 +85,21 @@ def test_the_password_of_a_store_is_not_told(store: str, tmp_path: Path) -> None
     assert PASSWORD not in everything("--config", str(deployment.config))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("base_url", "http://alice:hunter2@h.example/"),
+        ("trusted_origins", "http://alice:hunter2@a.example"),
+        ("host", "alice:hunter2@h"),
+        ("trusted_proxies", "alice:hunter2@h"),
+    ],
+)
+def test_a_password_where_an_address_belongs_is_not_told(tmp_path: Path, name: str, value: str) -> None:
+    told, _ = text_of("--store", f"sqlite:///{tmp_path}/desk.db", "--set", f"{name}={value}")
+    assert "[...]@" in told
+    assert "hunter2" not in told
+
+
 def test_the_password_of_a_store_that_answers_is_not_told(tmp_path: Path, redis_server: RedisServer) -> None:
     redis_server.call("ACL", "SETUSER", "told", "on", f">{PASSWORD}", "~*", "&*", "+@all")
     try:

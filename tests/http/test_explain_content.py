@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -216,6 +217,23 @@ def test_a_refresh_token_out_of_its_cookie_is_a_strangers(site: Site, client: Cl
     assert explained_of(client, sent) == {"verdict": "refused", "code": "transport_mismatch"}
 
 
+def test_what_fits_is_measured_with_the_epochs_that_the_token_will_have(site: Site, client: Client) -> None:
+    """After revocations a token is longer; around the limit each octet counts."""
+    subject = register(client).json()["subject"]
+    for _ in range(12):
+        call(client, lambda: site.desk.end_all(subject))
+    credential, table = service_of(site, client), site.store.inner._accounts
+    verdicts = set()
+    for size in range(2600, 2800, 7):
+        account = table["default", subject]
+        table["default", subject] = msgspec.structs.replace(account, roles=("r" * size,))
+        sent = logging_in(credential="jwt")
+        verdict = explained_of(client, sent, credential)["code"]
+        assert verdict == answer_to(client, sent), size
+        verdicts.add(verdict)
+    assert verdicts == {"allowed", "claims_too_large"}
+
+
 @pytest.mark.parametrize("mine", [SESSION, ACCESS])
 def test_a_credential_out_of_its_cookie_makes_a_stranger_of_who_holds_another(
     site: Site, client: Client, mine: str
@@ -271,6 +289,8 @@ def test_no_password_address_or_token_is_told_again(site: Site, client: Client) 
         posting("/auth/login", {PASSWORD: 1}),
         posting("/auth/login", {f"a`b {PASSWORD}": 1}),
         logging_in(email="somebody@example.com", refresh_in="a secret passphrase"),
+        logging_in(refresh_in="it's a secret passphrase"),
+        logging_in(refresh_in='it\'s "a secret passphrase" of mine'),
         logging_in(transport="somebody@example.com"),
     ):
         told = json.dumps(explained_of(client, sent, credential))

@@ -6,12 +6,14 @@ import io
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frontdesk.core.discretion import without_credentials
 from frontdesk.server import logs
 from frontdesk.server.logs import JsonFormatter, TextFormatter
 
@@ -143,3 +145,13 @@ def test_libraries_only_warn_and_a_refused_handshake_is_no_error() -> None:
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     assert stream.getvalue().endswith("WARNING Invalid HTTP request received.\n")
     assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "hostile", ["eyJ", "eyJaaaaaaaa.", "eyJaaaaaaaa.eyJ", "eyJ.", "eyJaaaaaaaaaaaaaaaaaaa", "fds_", "fds_a"]
+)
+def test_a_path_made_to_be_searched_for_ever_is_read_at_once(hostile: str) -> None:
+    """Not a figure: milliseconds, where a search that begins anew at each of them takes minutes."""
+    begun = time.monotonic()
+    without_credentials("/" + hostile * (400_000 // len(hostile)))
+    assert time.monotonic() - begun < 10

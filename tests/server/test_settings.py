@@ -96,6 +96,7 @@ def test_an_empty_variable_is_no_setting_and_those_of_the_tests_are_none(tmp_pat
             "environment: there is no setting FRONTDESK_BASEURL; did you mean FRONTDESK_BASE_URL?",
         ),
         ("", {}, {"wokers": 2}, "--set: there is no setting wokers; did you mean workers?"),
+        ("", {}, {"HUNTER2SECRET": "="}, "--set: there is no setting of this name; docs/settings.md lists them all"),
         ("grace = 30", {}, {}, "frontdesk.toml, line 1: grace is a duration such as 30s, 15m, 12h or 7d, not 30"),
         (
             "",

@@ -22,6 +22,7 @@ from ipaddress import (
 )
 from typing import Final
 
+from frontdesk.core.discretion import without_userinfo
 from frontdesk.errors import Refusal
 
 MAX_EMAIL: Final = 254
@@ -123,6 +124,10 @@ def proxy_networks(texts: Iterable[str]) -> tuple[ProxyNetwork, ...]:
 
     A block of everybody (`0.0.0.0/0`, `::/0`) is refused: it would let every client choose its own address.
     """
+    texts = tuple(texts)
+    for text in texts:
+        if "@" in text:  # whoever wrote an address with a password there
+            raise ValueError(f"{without_userinfo(text)!r} is no network, such as 10.0.0.0/8")
     networks = tuple(ip_network(text) for text in texts)
     for network in networks:
         if network.prefixlen == 0:

@@ -8,7 +8,11 @@ from typing import Any, Final
 # Nothing logs or shows a credential. Should one stand in a line all the same, inside the text of somebody's exception
 # or in the name of a cookie, it goes no further: session and refresh tokens, credentials of services, and anything that
 # looks like a JWS or a JWE.
-_CREDENTIAL: Final = re.compile(r"fd[srk]_[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}")
+# Possessive, and with a second branch that takes what the first leaves: else a line made of "eyJ" would be searched
+# anew from each of them, in time that grows as the square of its length.
+_CREDENTIAL: Final = re.compile(
+    r"fd[srk]_[A-Za-z0-9_-]{20,}|eyJ(?:[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+){2,4}|[A-Za-z0-9_-]{20,}+\.?)"
+)
 
 
 class Discreet:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from typing import Final
 
+from frontdesk.core.discretion import without_userinfo
 from frontdesk.core.passwords import PROFILES
 from frontdesk.core.revocation import LARGEST_ACCESS_TOKEN
 from frontdesk.core.sessions import LARGEST_ABSOLUTE
@@ -238,10 +239,10 @@ _REFUSED_FOR: Final = frozenset(
 
 def _of_names(settings: Configured) -> Iterator[Finding]:
     if not settings.base_url and not settings.on_loopback:
-        yield BASE_URL_MISSING.found(host=settings.host, place=settings.place("host"))
+        yield BASE_URL_MISSING.found(host=without_userinfo(settings.host), place=settings.place("host"))
     if settings.base_url.lower().startswith("http://") and not is_local(settings.base_url):
         name = settings.base_url[len("http://") :].rstrip("/")
-        yield BASE_URL_PLAIN.found(name=name, place=settings.place("base_url"))
+        yield BASE_URL_PLAIN.found(name=without_userinfo(name), place=settings.place("base_url"))
 
 
 def _of_limits(settings: Configured) -> Iterator[Finding]:
@@ -295,7 +296,7 @@ def _of_proxies(settings: Configured) -> Iterator[Finding]:
     if settings.behind_proxy and not settings.trusted_proxies:
         yield PROXIES_UNTRUSTED.found(base_url=settings.base_url)
     if settings.behind_proxy and not settings.on_loopback:
-        yield PLAIN_PORT_OPEN.found(host=settings.host, place=settings.place("host"))
+        yield PLAIN_PORT_OPEN.found(host=without_userinfo(settings.host), place=settings.place("host"))
     for network in settings.trusted_proxies:
         if _is_nearly_everybody(network):
             yield PROXIES_EVERYBODY.found(network=network, place=settings.place("trusted_proxies"))
@@ -317,7 +318,8 @@ def _of_origins(settings: Configured, sites: Mapping[str, str]) -> Iterator[Find
     place = settings.place("trusted_origins")
     for origin in settings.trusted_origins:
         if origin.startswith("http://") and not is_local(origin):
-            yield ORIGIN_PLAIN.found(origin=origin, name=origin.removeprefix("http://"), place=place)
+            name = without_userinfo(origin.removeprefix("http://"))
+            yield ORIGIN_PLAIN.found(origin=origin, name=name, place=place)
         elif settings.base_url and sites.get(origin) != sites.get(settings.base_url):
             yield ORIGIN_CROSS_SITE.found(
                 origin=origin, base_url=settings.base_url, same_site=settings.cookie_same_site, place=place

@@ -31,7 +31,7 @@ UNKNOWN: Final = fact(
 _PLAIN: Final = re.compile(r"[a-z_]{1,14}")
 """Shorter than passwords are."""
 _UNKNOWN_NAME: Final = re.compile(r"field `(.*)`", re.DOTALL)
-_WRONG_WORD: Final = re.compile(r"value '.*'", re.DOTALL)
+_WRONG_WORD: Final = re.compile(r"""value (['"]).*\1""", re.DOTALL)
 _NOT_TOLD: Final = fact(
     "account_not_told", "Whether an account has this address is told to services with the scope explain, not here."
 )

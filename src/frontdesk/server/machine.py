@@ -123,5 +123,5 @@ def _groups(controller: str) -> Iterator[tuple[Path, bool]]:
 def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):  # no such file, a name that is none, octets that are no text
         return ""

@@ -95,13 +95,15 @@ class ServerSettings:
         if self.on_loopback:
             return
         if self.dev:
-            raise ConfigurationError(f"dev is for loopback only; leave host at 127.0.0.1 instead of {self.host}")
+            raise ConfigurationError(
+                f"dev is for loopback only; leave host at 127.0.0.1 instead of {without_userinfo(self.host)}"
+            )
         if self.insecure_cookies:
             raise ConfigurationError("insecure_cookies is for loopback only; anybody on the way could read the cookies")
         if not self.base_url:
             raise ConfigurationError(
-                f"host is {self.host}, which others can reach: set base_url to the address that browsers use, "
-                "such as https://desk.example"
+                f"host is {without_userinfo(self.host)}, which others can reach: "
+                "set base_url to the address that browsers use, such as https://desk.example"
             )
 
     def _check_urls(self) -> None:

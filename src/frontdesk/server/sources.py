@@ -131,7 +131,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
 def _from_flags(flags: Mapping[str, object]) -> dict[str, Given]:
     given = {}
     for name, value in flags.items():
-        _known(name, "--set", name, READERS)
+        near = get_close_matches(name, READERS, n=1, cutoff=0.5)
+        _known(name, "--set", name if near else "of this name", READERS)  # else it may be half of a secret
         if name == "secret":
             raise ConfigurationError(
                 "--set: the secret is never a flag, others see the flags of a process; set FRONTDESK_SECRET"

@@ -150,13 +150,17 @@ class SignIn:
     async def foresee(
         self, grant: Grant, options: SignInOptions, *, now: datetime, name_bytes: int
     ) -> SignInOptions | Refusal:
-        """How `sign_in` would carry the session, nothing left open, or why it would not. Nothing is created."""
+        """How `sign_in` would carry the session, nothing left open, or why it would not. Nothing is created.
+
+        StoreError as of `epochs`.
+        """
         chosen = self._choose(options)
         if isinstance(chosen, Refusal):
             return chosen
         if chosen.credential != "session":
             await self._tokens.catch_up()
-        session = self._session(grant, chosen, now=now, epochs=Epochs(0, 0), origin=Origin())
+        epochs = await self.epochs(grant.subject)
+        session = self._session(grant, chosen, now=now, epochs=epochs, origin=Origin())
         return self.too_large(session, now, name_bytes) or chosen
 
     def too_large(self, session: Session, now: datetime, name_bytes: int = LONGEST_COOKIE_NAME) -> Refusal | None:
